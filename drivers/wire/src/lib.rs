@@ -1,1 +1,14 @@
-//! Placeholder
+//! The JSON on which Beltline's host and its drivers must agree.
+//!
+//! Owns the shapes, their limits and the checks that need nothing but the text. Never opens a file or a
+//! socket, and never decides what a driver may do: the host compares what a driver wants with what the
+//! operator grants.
+
+mod manifest;
+mod name;
+
+pub use manifest::{
+    MANIFEST_BYTES_MAX, MANIFEST_SECTION, MANIFEST_VERSION, Manifest, ManifestError, OutAccess,
+    Wants, WorkspaceAccess,
+};
+pub use name::{NAME_BYTES_MAX, NameError, RESERVED_NAMES, check_name};
