@@ -1,1 +1,71 @@
-//! Placeholder
+//! The run machine of Beltline: what a run is, and what becomes of it with each input.
+//!
+//! This crate owns the rules of a run: which step may begin when, what is retried and when, what a
+//! deadline that passed means, how a cancel and a retry go, and how a run ends. It never does
+//! anything: no I/O, no clock, no threads, no randomness. Time comes in as an argument (`now_ms`,
+//! Unix milliseconds), and jitter is derived from the run's id.
+//!
+//! Its caller, the shell, owns everything else, and goes round this loop:
+//!
+//! 1. load the run, or make one ([`Run::new`]);
+//! 2. fold an input ([`Run::on`]); `None` says that nothing changed;
+//! 3. save the new state, comparing the revision it replaces; what changed are the head and the
+//!    steps that are no longer the same `Arc`; what it means for a person says [`events`];
+//! 4. see to what the state wants ([`Run::wanted`]), and to nothing else: an attempt no longer
+//!    wanted is stopped.
+//!
+//! Dying between any two of these is harmless: after a crash the shell loads the open runs and goes
+//! on at 4. There is no path for recovery and no current step.
+//!
+//! # Guarantees
+//!
+//! - One outcome for each (run, step, round): an answer counts only while its attempt is open
+//!   ([`Run::is_open`]).
+//! - Every open run has a deadline that [`Run::wanted`] names, and any input that comes when it has
+//!   passed enforces it; [`Input::Tick`] is the input that says nothing else.
+//! - [`Run::key`] is the same for all attempts of a step in a round and differs between rounds.
+//! - The cost of a transition depends on the number of steps, never on what happened before.
+//!
+//! # Assumptions
+//!
+//! - The plan passed [`Plan::check`].
+//! - The clock may jump only across restarts of the shell. Forwards, deadlines expire; backwards, no
+//!   state gets more time than its whole allowance.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod id;
+mod plan;
+
+mod failure;
+mod run;
+mod status;
+mod step;
+
+mod answer;
+mod cancel;
+mod change;
+mod deadlines;
+mod input;
+mod retry;
+mod rounds;
+mod settle;
+mod start;
+
+mod events;
+mod refusal;
+mod wanted;
+
+pub use events::{AttemptEnd, Event, events};
+pub use failure::{Answer, Failure, FailureKind};
+pub use id::{ParseRunIdError, RunId};
+pub use input::Input;
+pub use plan::{OnLost, Plan, PlanError, PlanStep, Retry};
+pub use refusal::Refusal;
+pub use run::{End, Head, Phase, Run};
+pub use status::{RunStatus, StepStatus};
+pub use step::{Placement, Step, StepState};
+pub use wanted::Effect;
+
+pub use cancel::CANCEL_GRACE_MS;
+pub use plan::{ATTEMPTS_MAX, FACTOR_MAX, STEPS_MAX, TIMEOUT_MS_MAX};
+pub use start::STARTS_MAX;

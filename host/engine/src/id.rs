@@ -1,0 +1,117 @@
+//! The run id as text. It never makes one: ids come from the shell (UUIDv7).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The id of a run: a UUID, written `0190d6c8-7f5e-7cc0-98a5-2f3a5d8a1b6e`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub u128);
+
+/// The text is not a hyphenated UUID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseRunIdError {
+    text: String,
+}
+
+/// Length of a hyphenated UUID in bytes.
+const TEXT_LEN: usize = 36;
+/// Where its hyphens stand.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.0;
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            id >> 96,
+            (id >> 80) & 0xffff,
+            (id >> 64) & 0xffff,
+            (id >> 48) & 0xffff,
+            id & 0xffff_ffff_ffff
+        )
+    }
+}
+
+impl FromStr for RunId {
+    type Err = ParseRunIdError;
+
+    /// Reads the hyphenated form, in either case.
+    fn from_str(text: &str) -> Result<RunId, ParseRunIdError> {
+        let refused = || ParseRunIdError {
+            text: text.chars().take(TEXT_LEN + 1).collect(),
+        };
+        if text.len() != TEXT_LEN {
+            return Err(refused());
+        }
+        let mut id = 0u128;
+        for (at, character) in text.char_indices() {
+            if HYPHENS.contains(&at) {
+                if character != '-' {
+                    return Err(refused());
+                }
+                continue;
+            }
+            let digit = character.to_digit(16).ok_or_else(refused)?;
+            id = id << 4 | u128::from(digit);
+        }
+        Ok(RunId(id))
+    }
+}
+
+impl fmt::Display for ParseRunIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is no run id; one looks like {}",
+            self.text,
+            RunId(0)
+        )
+    }
+}
+
+impl std::error::Error for ParseRunIdError {}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RunId, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_goes_there_and_back() {
+        let text = "0190d6c8-7f5e-7cc0-98a5-2f3a5d8a1b6e";
+        let id: RunId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        assert_eq!(text.to_uppercase().parse::<RunId>().unwrap(), id);
+    }
+
+    #[test]
+    fn other_text_is_refused() {
+        for text in [
+            "",
+            "0190d6c8",
+            "0190d6c8-7f5e-7cc0-98a5-2f3a5d8a1b6g",
+            "0190d6c8-7f5e-7cc0-98a5-2f3a5d8a1b6e0",
+            "0190d6c87f5e-7cc0-98a5-2f3a5d8a1b6e-0",
+            "ä190d6c8-7f5e-7cc0-98a5-2f3a5d8a1b6",
+        ] {
+            let error = text.parse::<RunId>().unwrap_err().to_string();
+            assert!(error.contains("is no run id"), "{error}");
+        }
+    }
+}
