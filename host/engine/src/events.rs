@@ -48,7 +48,7 @@ pub enum Event {
         step: u32,
         /// The attempt.
         attempt: u32,
-        /// The how-manieth start of this very attempt it is.
+        /// Which start of this very attempt it is, from 1.
         start: u32,
         /// Where it runs.
         placement: Placement,
@@ -186,7 +186,7 @@ fn step_changed(step: u32, old: &Step, new: &Step, events: &mut Vec<Event>) {
             deadline_ms,
             ..
         } => {
-            if old.attempts != attempt {
+            if !waits_in(old, attempt) {
                 events.push(Event::AttemptWaiting {
                     step,
                     attempt,
@@ -231,6 +231,10 @@ fn step_changed(step: u32, old: &Step, new: &Step, events: &mut Vec<Event>) {
             });
         }
     }
+}
+
+fn waits_in(step: &Step, attempt: u32) -> bool {
+    matches!(step.state, StepState::Waiting { attempt: open, .. } if open == attempt)
 }
 
 fn starts_of(step: &Step) -> Option<(u32, u32)> {
