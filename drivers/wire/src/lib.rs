@@ -4,9 +4,11 @@
 //! socket, and never decides what a driver may do: the host compares what a driver wants with what the
 //! operator grants.
 
+mod limits;
 mod manifest;
 mod name;
 
+pub use limits::{MESSAGE_BYTES_MAX, OUTPUT_BYTES_MAX};
 pub use manifest::{
     MANIFEST_BYTES_MAX, MANIFEST_SECTION, MANIFEST_VERSION, Manifest, ManifestError, OutAccess,
     Wants, WorkspaceAccess,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::name::{NameError, check_name};
 
-/// The custom section that holds the manifest, at either level of a component: Rust's `link_section` writes it
+/// The name of the custom section that holds the manifest, at either level of a component: Rust's `link_section` writes it
 /// into the nested core module, tools write it into the component.
 pub const MANIFEST_SECTION: &str = "beltline:manifest";
 
@@ -217,7 +217,9 @@ mod tests {
             refusal(r#"{"manifest":2,"other":true}"#)
                 .contains("version 2; this host reads version 1")
         );
-        assert!(refusal(&named("a.b")).contains("name `a.b` contains `.`"));
+        assert!(refusal(&named("a.b")).contains(
+            "name `a.b` is not of ASCII letters, digits, `-` and `_` alone: look at byte 1"
+        ));
         assert!(refusal(&named("live")).contains("`live` is reserved"));
         assert!(
             refusal(r#"{"manifest":1,"name":"a","version":"0","name":"b"}"#).contains("duplicate")

@@ -23,36 +23,64 @@ pub enum NameError {
     /// Over [`NAME_BYTES_MAX`].
     #[error("has {0} bytes; at most {NAME_BYTES_MAX} are allowed")]
     TooLong(usize),
-    /// A character that is not an ASCII letter, digit, `-` or `_`.
-    #[error("contains `{}`; use ASCII letters, digits, `-` and `_`", .0.escape_default())]
-    Character(char),
+    /// Something that is not an ASCII letter, digit, `-` or `_`, at this byte offset.
+    #[error("is not of ASCII letters, digits, `-` and `_` alone: look at byte {0}")]
+    Character(usize),
     /// One of [`RESERVED_NAMES`].
     #[error("is reserved; choose another name")]
     Reserved,
 }
 
 /// Checks the name of a driver or a kind: 1 to [`NAME_BYTES_MAX`] ASCII letters, digits, `-` and `_`, and none
-/// of [`RESERVED_NAMES`].
+/// of [`RESERVED_NAMES`]. `const`, so that the SDK checks a driver's names while it is compiled.
 ///
 /// # Errors
 /// The first rule that the name breaks.
-pub fn check_name(name: &str) -> Result<(), NameError> {
-    if name.is_empty() {
+#[allow(
+    clippy::indexing_slicing,
+    reason = "iterators are not const; every index is below a length"
+)]
+pub const fn check_name(name: &str) -> Result<(), NameError> {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() {
         return Err(NameError::Empty);
     }
-    if let Some(bad) = name
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c))
-    {
-        return Err(NameError::Character(bad));
+    let mut at = 0;
+    while at < bytes.len() {
+        if !bytes[at].is_ascii_alphanumeric() && bytes[at] != b'-' && bytes[at] != b'_' {
+            return Err(NameError::Character(at));
+        }
+        at += 1;
     }
-    if name.len() > NAME_BYTES_MAX {
-        return Err(NameError::TooLong(name.len()));
+    if bytes.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong(bytes.len()));
     }
-    if RESERVED_NAMES.contains(&name) {
-        return Err(NameError::Reserved);
+    let mut at = 0;
+    while at < RESERVED_NAMES.len() {
+        if same(bytes, RESERVED_NAMES[at].as_bytes()) {
+            return Err(NameError::Reserved);
+        }
+        at += 1;
     }
     Ok(())
+}
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "iterators are not const; every index is below a length"
+)]
+const fn same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < left.len() {
+        if left[at] != right[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -61,15 +89,21 @@ mod tests {
 
     #[test]
     fn names_are_single_subject_tokens() {
-        for good in ["sbom", "Web-App_2", "9", &"x".repeat(NAME_BYTES_MAX)] {
+        for good in [
+            "sbom",
+            "Web-App_2",
+            "9",
+            "lives",
+            &"x".repeat(NAME_BYTES_MAX),
+        ] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
         for (bad, why) in [
             ("", NameError::Empty),
-            ("a.b", NameError::Character('.')),
-            ("a b", NameError::Character(' ')),
-            ("*", NameError::Character('*')),
-            ("größe", NameError::Character('ö')),
+            ("a.b", NameError::Character(1)),
+            ("a b", NameError::Character(1)),
+            ("*", NameError::Character(0)),
+            ("größe", NameError::Character(2)),
             ("live", NameError::Reserved),
             (
                 &"x".repeat(NAME_BYTES_MAX + 1),
