@@ -20,13 +20,13 @@
 /// manifest's JSON text, with the version of the crate that the macro is used in.
 ///
 /// A name that is no subject token, an unknown want or a manifest over 64 KiB is a compile error:
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// # use beltline_sdk::{Failure, Outcome, Request};
 /// # fn reconcile(_: Request) -> Result<Outcome, Failure> { Ok(Outcome::new("")) }
 /// beltline_sdk::driver! { name: "not.a.token", kinds: [], wants: {}, reconcile }
 /// # fn main() { println!("{MANIFEST}") }
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// # use beltline_sdk::{Failure, Outcome, Request};
 /// # fn reconcile(_: Request) -> Result<Outcome, Failure> { Ok(Outcome::new("")) }
 /// beltline_sdk::driver! { name: "sbom", kinds: [], wants: { wrokspace: ro }, reconcile }

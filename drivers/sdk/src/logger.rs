@@ -81,3 +81,60 @@ impl<'v> VisitValue<'v> for Json {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use log::Level;
+    use serde_json::json;
+
+    use crate::testing::{Harness, Line};
+    use crate::{Failure, Outcome, Request};
+
+    fn logged(level: Level, write: fn()) -> Vec<Line> {
+        let driver = |_: Request| {
+            write();
+            Ok::<_, Failure>(Outcome::<()>::new(""))
+        };
+        Harness::new().log_level(level).run(driver).logs
+    }
+
+    #[test]
+    fn named_values_keep_their_types() {
+        let lines = logged(Level::Trace, || {
+            let path = std::path::Path::new("a/b");
+            log::warn!(count = 3, ratio = 0.5, ok = true, name = "x\"y", path:? = path; "seen {}", 1);
+        });
+        assert_eq!(
+            (lines[0].level, lines[0].message.as_str()),
+            (Level::Warn, "seen 1")
+        );
+        let fields =
+            json!({"count": 3, "ratio": 0.5, "ok": true, "name": "x\"y", "path": "\"a/b\""});
+        assert_eq!(json!(lines[0].fields), fields);
+    }
+
+    #[test]
+    fn levels_that_are_not_kept_are_not_written() {
+        let lines = logged(Level::Info, || {
+            log::debug!("no");
+            log::info!("yes");
+        });
+        assert_eq!(lines.len(), 1);
+    }
+
+    #[test]
+    fn a_target_set_by_hand_is_a_field() {
+        let lines = logged(Level::Info, || log::info!(target: "audit", "x"));
+        assert_eq!(json!(lines[0].fields), json!({"target": "audit"}));
+    }
+
+    #[test]
+    fn tracing_writes_here_too() {
+        let lines = logged(Level::Info, || tracing::error!(code = 7, "broken"));
+        assert_eq!(
+            (lines[0].level, lines[0].message.as_str()),
+            (Level::Error, "broken code=7")
+        );
+    }
+}

@@ -173,3 +173,90 @@ impl<const N: usize> Writer<N> {
         self
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use beltline_wire::{MANIFEST_SECTION, Manifest, OutAccess, WorkspaceAccess};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Failure, Outcome, Request};
+
+    mod full {
+        crate::driver! {
+            name: "web-app_2",
+            kinds: ["app", "site"],
+            wants: { workspace: rw, out: rw },
+            config: r#"{"type": "object", "title": "\u0041\"ö"}"#,
+            super::reconcile
+        }
+    }
+
+    mod bare {
+        crate::driver! { name: "bare", kinds: [], wants: {}, super::reconcile }
+    }
+
+    fn reconcile(_: Request) -> Result<Outcome, Failure> {
+        Ok(Outcome::new(""))
+    }
+
+    #[test]
+    fn the_host_reads_what_the_macro_writes() {
+        let manifest = Manifest::parse(full::MANIFEST.as_bytes()).unwrap();
+        assert_eq!(
+            (manifest.name.as_str(), manifest.version.as_str()),
+            ("web-app_2", env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!(manifest.kinds, ["app", "site"]);
+        assert_eq!(manifest.wants.workspace, WorkspaceAccess::Rw);
+        assert_eq!(manifest.wants.out, OutAccess::Rw);
+        assert_eq!(
+            manifest.config,
+            Some(json!({"type": "object", "title": "A\"ö"}))
+        );
+        assert_eq!(
+            manifest.sdk.as_deref(),
+            Some(concat!("beltline-sdk ", env!("CARGO_PKG_VERSION")))
+        );
+        assert!(manifest.unknown.is_empty() && manifest.wants.unknown.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_wanted() {
+        let manifest = Manifest::parse(bare::MANIFEST.as_bytes()).unwrap();
+        assert_eq!(manifest.wants.workspace, WorkspaceAccess::None);
+        assert_eq!(manifest.wants.out, OutAccess::None);
+        assert!(manifest.kinds.is_empty() && manifest.config.is_none());
+    }
+
+    #[test]
+    fn strings_are_escaped() {
+        const PARTS: Parts = Parts {
+            name: "a",
+            version: "1\"\\\n\u{1f}ü",
+            kinds: &[],
+            wants: &[],
+            config: None,
+        };
+        const BYTES: [u8; length(&PARTS)] = write(&PARTS);
+        assert_eq!(Manifest::parse(&BYTES).unwrap().version, PARTS.version);
+    }
+
+    #[test]
+    fn the_wit_version_is_the_package_s() {
+        let world = include_str!("../wit/world.wit");
+        assert!(world.contains(&format!("package beltline:driver@{WIT_VERSION};")));
+        let manifest = Manifest::parse(bare::MANIFEST.as_bytes()).unwrap();
+        assert_eq!(manifest.wit.as_deref(), Some(WIT_VERSION));
+    }
+
+    #[test]
+    fn the_section_is_the_one_that_the_host_reads() {
+        let attribute = format!("link_section = \"{MANIFEST_SECTION}\"");
+        assert!(
+            include_str!("driver.rs").contains(&attribute),
+            "an attribute takes no constant"
+        );
+    }
+}

@@ -130,3 +130,170 @@ fn cut(mut text: String) -> String {
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Event;
+    use crate::testing::Harness;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Spec {
+        hosts: Vec<Host>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Host {
+        port: u16,
+    }
+
+    fn ports(request: Request<Spec>) -> Result<Outcome<Vec<u16>>, Failure> {
+        Ok(Outcome::new("ports").output(
+            request
+                .resource
+                .spec
+                .hosts
+                .iter()
+                .map(|host| host.port)
+                .collect(),
+        ))
+    }
+
+    #[track_caller]
+    fn refused(spec: Value, reason: &str) {
+        assert_eq!(
+            Harness::new().spec(spec).run(ports).failure(),
+            &Failure::permanent(reason)
+        );
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_by_its_path() {
+        refused(
+            json!({"hosts": [{"port": 1}, {"port": "x"}]}),
+            "resource.spec.hosts[1].port: invalid type: string \"x\", expected u16",
+        );
+        refused(json!({}), "resource.spec: missing field `hosts`");
+        refused(
+            json!({"hosts": [{"port": 1, "name": ""}]}),
+            "resource.spec.hosts[0].name: unknown field `name`, expected `port`",
+        );
+    }
+
+    #[test]
+    fn a_wrong_whole_is_named_too() {
+        #[derive(Debug, Deserialize)]
+        struct Pair(#[allow(dead_code)] u8, #[allow(dead_code)] u8);
+        let driver = |_: Request<Value, Pair>| Ok(Outcome::<()>::new(""));
+        let reason = |with| {
+            Harness::new()
+                .with(with)
+                .run(driver)
+                .failure()
+                .reason()
+                .to_owned()
+        };
+        assert_eq!(
+            reason(json!({})),
+            "with: invalid type: map, expected tuple struct Pair"
+        );
+        assert_eq!(
+            reason(json!([1, true])),
+            "with[1]: invalid type: boolean `true`, expected u8"
+        );
+        let syntax = decode::<Value>("config", "{\"a\": }").unwrap_err();
+        assert_eq!(
+            syntax.reason(),
+            "config.a: expected value at line 1 column 7"
+        );
+        assert_eq!(
+            decode::<Value>("config", "1 2").unwrap_err().reason(),
+            "config: trailing characters at line 1 column 3"
+        );
+    }
+
+    #[test]
+    fn everything_reaches_the_driver() {
+        let driver = |request: Request<Value, Value>| {
+            assert_eq!(request.event, Event::Delete);
+            assert_eq!(
+                (request.kind.as_str(), request.resource.kind.as_str()),
+                ("app", "app")
+            );
+            assert_eq!(request.resource.rest["owner"], "x");
+            assert_eq!(
+                (request.run.attempt, request.with["a"].as_u64()),
+                (3, Some(1))
+            );
+            crate::cancel::check()?;
+            Ok(Outcome::<()>::new("").requeue_after(Duration::from_secs(2)))
+        };
+        let call = || {
+            let call = Harness::new()
+                .event("delete")
+                .resource("resource", "app")
+                .resource("owner", "x");
+            call.attempt(3).with(json!({"a": 1}))
+        };
+        assert_eq!(
+            call().run(driver).outcome().requeue_after,
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(
+            call().cancelled().run(driver).failure(),
+            &Failure::Cancelled
+        );
+    }
+
+    #[test]
+    fn an_output_over_the_limit_is_refused_and_one_at_it_is_not() {
+        let driver =
+            |length: usize| move |_: Request| Ok(Outcome::new("").output("x".repeat(length)));
+        let quotes = 2;
+        assert!(
+            Harness::new()
+                .run(driver(OUTPUT_BYTES_MAX - quotes))
+                .outcome()
+                .output
+                .is_some()
+        );
+        let reason = Harness::new()
+            .run(driver(OUTPUT_BYTES_MAX))
+            .failure()
+            .reason()
+            .to_owned();
+        assert!(
+            reason.starts_with("the output has 262146 bytes; at most 262144"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn messages_are_cut_between_characters() {
+        let driver =
+            |_: Request| Err::<Outcome, _>(Failure::retryable("ä".repeat(MESSAGE_BYTES_MAX)));
+        let report = Harness::new().run(driver);
+        let reason = report.failure().reason();
+        assert!(reason.len() <= MESSAGE_BYTES_MAX && reason.len() > MESSAGE_BYTES_MAX - 8);
+        assert!(reason.ends_with("ä…"));
+        assert_eq!(cut("as it is".to_owned()), "as it is");
+    }
+
+    #[test]
+    fn what_was_not_granted_says_what_to_grant() {
+        let driver = |_: Request| crate::out().map(|_| Outcome::<()>::new(""));
+        assert!(
+            Harness::new()
+                .run(driver)
+                .failure()
+                .reason()
+                .contains("`grants: {out: rw}` in belt.yaml")
+        );
+        assert!(Harness::new().out().run(driver).result.is_ok());
+    }
+}

@@ -349,3 +349,54 @@ fn failure(failure: types::Failure) -> Failure {
         types::Failure::Other(reason) => Failure::Other(reason),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context;
+
+    #[test]
+    fn steps_and_outputs_stand_in_pipeline_order() {
+        let driver = |_: Request| {
+            let ids: Vec<String> = context::steps().into_iter().map(|step| step.id).collect();
+            assert_eq!(ids, ["zeta", "alpha", "step"]);
+            assert_eq!(context::outputs(), ["zeta", "alpha"]);
+            assert_eq!(context::keys(), ["a", "b"]);
+            assert_eq!(context::output::<Value>("step")?, None);
+            Ok::<_, Failure>(Outcome::<()>::new(""))
+        };
+        let call = Harness::new().context("b", 1).context("a", 2);
+        call.output("zeta", 1)
+            .output("alpha", 2)
+            .run(driver)
+            .outcome();
+    }
+
+    #[test]
+    fn a_harness_in_a_driver_gives_the_outer_host_back() {
+        let driver = |_: Request| {
+            Harness::new()
+                .context("k", "inner")
+                .run(|_: Request| Ok(Outcome::<()>::new("")));
+            Ok(Outcome::new("").output(context::get::<String>("k")?))
+        };
+        assert_eq!(
+            Harness::new().context("k", "outer").run(driver).output(),
+            "outer"
+        );
+    }
+
+    #[test]
+    fn what_a_driver_writes_is_read_after_it() {
+        let driver = |_: Request| {
+            let text = fs::read_to_string(crate::workspace()?.join("deep/in.txt"))?;
+            fs::write(crate::out()?.join("out.txt"), text)?;
+            Ok::<_, Failure>(Outcome::<()>::new(""))
+        };
+        let report = Harness::new()
+            .file("deep/in.txt", "content")
+            .out()
+            .run(driver);
+        assert_eq!(report.out_file("out.txt"), "content");
+    }
+}
