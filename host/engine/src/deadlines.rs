@@ -34,13 +34,7 @@ impl Change<'_> {
     pub(crate) fn enforce(&mut self) {
         let now_ms = self.now_ms;
         match *self.phase() {
-            Phase::Running { deadline_ms } if deadline_ms <= now_ms => {
-                // Unless all is done but for saying so.
-                self.settle();
-                if !matches!(self.phase(), Phase::Ended { .. }) {
-                    self.time_out();
-                }
-            }
+            Phase::Running { deadline_ms } if deadline_ms <= now_ms => self.time_out(),
             Phase::Cancelling { until_ms } if until_ms <= now_ms => self.end_cancelled(),
             Phase::Running { .. } | Phase::Cancelling { .. } => {
                 for step in self.indices() {

@@ -5,7 +5,7 @@ use crate::{Answer, Placement};
 /// What can happen to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Time passed. Due when [`crate::Effect::Wake`] says.
+    /// Time passed: what is due happens. To come when [`crate::Effect::Wake`] says.
     Tick,
     /// The shell is about to perform this attempt, or, where the attempt was started before and dies
     /// with the host, to perform it again after a crash. To be saved before anything runs.

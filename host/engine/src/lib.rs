@@ -15,14 +15,16 @@
 //!    wanted is stopped.
 //!
 //! Dying between any two of these is harmless: after a crash the shell loads the open runs and goes
-//! on at 4. There is no path for recovery and no current step.
+//! on at 4. There is no path for recovery and no current step. A shell that comes back starts what
+//! it wants first and feeds [`Input::Tick`] after that, so that a wasm attempt, which did not run while
+//! the host was down, is not timed out for it.
 //!
 //! # Guarantees
 //!
 //! - One outcome for each (run, step, round): an answer counts only while its attempt is open
 //!   ([`Run::is_open`]).
-//! - Every open run has a deadline that [`Run::wanted`] names, and any input that comes when it has
-//!   passed enforces it; [`Input::Tick`] is the input that says nothing else.
+//! - Every open run has a deadline that [`Run::wanted`] names; an [`Input::Tick`] enforces all that have
+//!   passed, and leaves none in the past.
 //! - [`Run::key`] is the same for all attempts of a step in a round and differs between rounds.
 //! - The cost of a transition depends on the number of steps, never on what happened before.
 //!

@@ -116,13 +116,14 @@ impl Run {
     /// Folds one input into the next state. `None` says that nothing changes: the answer is late,
     /// repeated or of another attempt, the request is refused, or nothing is due.
     ///
-    /// Whatever the input, deadlines that have passed are enforced after it: an answer that is here
-    /// counts even if its deadline was over before anybody looked.
+    /// Only [`Input::Tick`] enforces deadlines: an answer that is here counts even if its deadline was
+    /// over before anybody looked, and attempts that died with the host are started again, one by one,
+    /// before the time that it was down is held against them.
     pub fn on(&self, input: &Input, now_ms: u64) -> Option<Run> {
         let mut change = Change::of(self, now_ms);
         change.clamp();
         match input {
-            Input::Tick => {}
+            Input::Tick => change.enforce(),
             &Input::Start {
                 step,
                 attempt,
@@ -138,7 +139,6 @@ impl Run {
             &Input::Retry { from } => change.retry_from(from),
             &Input::Claim { epoch } => change.claim(epoch),
         }
-        change.enforce();
         change.settle();
         change.done()
     }

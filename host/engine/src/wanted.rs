@@ -13,7 +13,8 @@ pub enum Effect {
         /// The number of the attempt.
         attempt: u32,
         /// Whether its start is recorded. If not, [`crate::Input::Start`] comes first. If so, and it is a
-        /// wasm attempt that this host is not performing, also: it is lost, and starts again.
+        /// wasm attempt that this host is not performing, also: it is lost, and starts again. Where the
+        /// run is not to go on, a start changes nothing but what [`crate::Run::is_open`] then says.
         started: bool,
         /// Whether the run was asked to stop: the driver is to be told.
         cancel: bool,

@@ -163,7 +163,9 @@ fn events_of_a_round_read_as_json() {
         lines += &self::lines(&events(Some(&run), &next));
         run = next;
     }
-    check(&lines, expect![[r#"
+    check(
+        &lines,
+        expect![[r#"
         {"event":"run_started","steps":2}
         {"event":"attempt_started","step":0,"attempt":1,"start":1,"placement":{"wasm":{"effects":false}}}
         {"event":"attempt_ended","step":0,"attempt":1,"end":{"failed":{"kind":{"retryable":{"after_ms":2000}},"reason":"no luck"}}}
@@ -184,7 +186,8 @@ fn events_of_a_round_read_as_json() {
         {"event":"attempt_ended","step":0,"attempt":3,"end":{"cancelled":{"reason":"no luck"}}}
         {"event":"step_ended","step":0,"status":"cancelled"}
         {"event":"run_ended","status":"cancelled"}
-    "#]]);
+    "#]],
+    );
 }
 
 fn lines(events: &[Event]) -> String {

@@ -55,6 +55,8 @@ fn an_answer_of_another_attempt_changes_nothing() {
                 a 1 ended: retryable: no luck
                 a 2 is due at 3.977s
             4s step a attempt 1 ok
+                nothing changes
+              then tick
                 (changed)
                 a 2 started, start 1, wasm
             5s step a attempt 2 ok
@@ -229,6 +231,7 @@ fn another_answer_does_not_beat_the_deadline_of_the_run() {
             2m step a attempt 1 ok
                 a 1 ended: done
                 a succeeded
+              then tick
                 b skipped
                 run timed_out
             run timed_out at 120s: a succeeded, b skipped
@@ -238,17 +241,23 @@ fn another_answer_does_not_beat_the_deadline_of_the_run() {
 }
 
 #[test]
-fn a_late_answer_still_sees_deadlines_enforced() {
+fn a_late_answer_changes_nothing_even_when_a_deadline_is_due() {
     check(
         "
+        hold
         step a timeout 1m
+        0s step a attempt 1 starts
         2m step a attempt 9 ok
+        2m tick
         ",
         expect![[r#"
             0s
                 run started, 1 steps
+            0s step a attempt 1 starts
                 a 1 started, start 1, wasm
             2m step a attempt 9 ok
+                nothing changes
+            2m tick
                 a 1 ended: attempt_timeout: no answer within 1m
                 a timed_out
                 run failed by a

@@ -450,6 +450,7 @@ fn a_run_whose_timeout_passed_meanwhile_starts_nothing() {
                 run started, 1 steps
                 a 1 started, start 1, wasm
             10m crash
+              then tick
                 a 1 ended: run_timeout: the run's timeout of 5m passed
                 a timed_out
                 run timed_out
@@ -513,6 +514,37 @@ fn another_owner_goes_on() {
                 a succeeded
                 run succeeded
             run succeeded at 5s: a succeeded
+            wants nothing
+        "#]],
+    );
+}
+
+#[test]
+fn downtime_is_not_taken_from_any_attempt() {
+    check(
+        "
+        step a timeout 1m
+        step b alone timeout 1m
+        step c
+        30m crash
+        31m tick
+        ",
+        expect![[r#"
+            0s
+                run started, 3 steps
+                a 1 started, start 1, wasm
+                b 1 started, start 1, wasm
+            30m crash
+                a 1 started, start 2, wasm
+                b 1 started, start 2, wasm
+            31m tick
+                a 1 ended: attempt_timeout: no answer within 1m
+                a timed_out
+                b 1 ended: attempt_timeout: no answer within 1m
+                b timed_out
+                c skipped
+                run failed by a
+            run failed at 1860s, a: attempt_timeout: no answer within 1m: a timed_out, b timed_out, c skipped
             wants nothing
         "#]],
     );

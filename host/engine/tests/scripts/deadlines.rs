@@ -75,11 +75,14 @@ fn a_run_that_times_out_before_anything_began_skips_all() {
         run timeout 5m
         step a
         5m step a attempt 1 starts
+        5m tick
         ",
         expect![[r#"
             0s
                 run started, 1 steps
             5m step a attempt 1 starts
+                nothing changes
+            5m tick
                 a skipped
                 run timed_out
             run timed_out at 300s: a skipped
