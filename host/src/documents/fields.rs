@@ -1,0 +1,390 @@
+//! A typed look at a mapping of a document: each key is asked for once, what nobody asked for is a
+//! mistake, and all mistakes are collected.
+//!
+//! Owns the wording of mistakes that every document shares: missing and unknown keys, values of the
+//! wrong sort. A function that reads a value returns `None` where it has reported a mistake.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::diagnostics::{Mark, Report};
+use super::names::{self, NameError};
+use super::quantity::{parse_duration, parse_size};
+use super::tree::{Content, Entry, Node, to_map};
+
+/// Keys that people bring from elsewhere, each with what to write here instead.
+pub(super) type Hints = &'static [(&'static str, &'static str)];
+
+pub(super) struct Fields<'t> {
+    /// With its article: `a step`.
+    what: &'static str,
+    mark: Mark,
+    entries: &'t [Entry],
+    asked: Vec<&'static str>,
+    missing: Vec<&'static str>,
+    report: &'t Report,
+}
+
+impl<'t> Fields<'t> {
+    /// Opens a mapping; anything else is reported.
+    pub(super) fn open(what: &'static str, node: &'t Node, report: &'t Report) -> Option<Self> {
+        match &node.content {
+            Content::Object(entries) => {
+                let (asked, missing) = (Vec::new(), Vec::new());
+                Some(Fields {
+                    what,
+                    mark: node.mark,
+                    entries,
+                    asked,
+                    missing,
+                    report,
+                })
+            }
+            other => {
+                let message = format!(
+                    "{what} is a mapping of keys to values, found {}",
+                    other.sort()
+                );
+                report.at(node.mark, message);
+                None
+            }
+        }
+    }
+
+    /// Whatever stands under a key, nothing included.
+    pub(super) fn raw(&mut self, key: &'static str) -> Option<&'t Node> {
+        self.asked.push(key);
+        self.entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
+    }
+
+    /// A value that may be left out, or be nothing.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'t Node, &'t Report) -> Option<T>,
+    ) -> Option<T> {
+        let node = self.raw(key)?;
+        if node.content == Content::Null {
+            None
+        } else {
+            read(node, self.report)
+        }
+    }
+
+    /// A value that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'t Node, &'t Report) -> Option<T>,
+    ) -> Option<T> {
+        match self.raw(key) {
+            None => {
+                self.missing.push(key);
+                None
+            }
+            Some(Node {
+                mark,
+                content: Content::Null,
+            }) => {
+                self.report.at(*mark, format!("`{key}` has no value"));
+                None
+            }
+            Some(node) => read(node, self.report),
+        }
+    }
+
+    /// Reports keys that nobody asked for and required ones that are missing. A missing key that an
+    /// unknown one nearly spells is not reported again: the cause is one.
+    pub(super) fn finish(self, hints: Hints) {
+        let Fields {
+            what,
+            mark,
+            entries,
+            asked,
+            mut missing,
+            report,
+        } = self;
+        for entry in entries
+            .iter()
+            .filter(|entry| !asked.contains(&entry.key.as_str()))
+        {
+            let key = &entry.key;
+            let absent = || {
+                asked
+                    .iter()
+                    .copied()
+                    .filter(|key| !entries.iter().any(|e| e.key == *key))
+            };
+            let advice = if let Some((_, advice)) = hints.iter().find(|(hint, _)| hint == key) {
+                format!("; {advice}")
+            } else if let Some(near) = names::near(key, absent()) {
+                missing.retain(|missing| *missing != near);
+                format!("; did you mean `{near}`?")
+            } else {
+                format!("; {what} has {}", names::listed(asked.iter().copied()))
+            };
+            report.at(entry.key_mark, format!("unknown key `{key}`{advice}"));
+        }
+        if let Some(found) = metadata_name(entries).filter(|_| missing.contains(&"name")) {
+            missing.retain(|missing| *missing != "name");
+            report.at(
+                found,
+                "`metadata.name` is not read; here `name` stands at the top",
+            );
+        }
+        for key in missing {
+            report.at(mark, format!("{what} needs `{key}`"));
+        }
+    }
+}
+
+/// Where Kubernetes keeps a name.
+pub(super) fn metadata_name(entries: &[Entry]) -> Option<Mark> {
+    let metadata = entries.iter().find(|entry| entry.key == "metadata")?;
+    metadata.value.get("name").map(|entry| entry.key_mark)
+}
+
+fn expected<T>(expected: &str, node: &Node, report: &Report) -> Option<T> {
+    report.at(
+        node.mark,
+        format!("{expected} expected, found {}", node.content.sort()),
+    );
+    None
+}
+
+pub(super) fn text(node: &Node, report: &Report) -> Option<String> {
+    match &node.content {
+        Content::Text(text) => Some(text.clone()),
+        Content::Bool(_) | Content::Number(_) => {
+            let sort = node.content.sort();
+            report.at(node.mark, format!("text expected, found {sort}; quote it"));
+            None
+        }
+        Content::Null | Content::List(_) | Content::Object(_) => expected("text", node, report),
+    }
+}
+
+/// Text whose empty form means that there is none, as Conveyor's JSON has it.
+pub(super) fn text_or_empty(node: &Node, report: &Report) -> Option<String> {
+    text(node, report).filter(|text| !text.is_empty())
+}
+
+/// Text that a check of names lets pass.
+pub(super) fn named(
+    what: &'static str,
+    check: fn(&'static str, &str) -> Result<(), NameError>,
+) -> impl FnOnce(&Node, &Report) -> Option<String> {
+    move |node, report| {
+        let name = text(node, report)?;
+        reported(check(what, &name), node, report)?;
+        Some(name)
+    }
+}
+
+fn reported<T, E: std::fmt::Display>(
+    result: Result<T, E>,
+    node: &Node,
+    report: &Report,
+) -> Option<T> {
+    result
+        .map_err(|error| report.at(node.mark, error.to_string()))
+        .ok()
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(
+    words: &'static [(&'static str, T)],
+) -> impl FnOnce(&Node, &Report) -> Option<T> {
+    move |node, report| {
+        let text = text(node, report)?;
+        let found = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, value)| *value);
+        if found.is_none() {
+            let list = words
+                .iter()
+                .map(|(word, _)| format!("`{word}`"))
+                .collect::<Vec<_>>();
+            report.at(
+                node.mark,
+                format!("`{text}` is not one of {}", list.join(", ")),
+            );
+        }
+        found
+    }
+}
+
+/// A duration, nought included.
+pub(super) fn duration(node: &Node, report: &Report) -> Option<Duration> {
+    match &node.content {
+        Content::Text(text) => reported(parse_duration(text), node, report),
+        Content::Number(number) => {
+            let message =
+                format!("a duration has a unit: `{number}s`, `{number}m` or `{number}ms`");
+            report.at(node.mark, message);
+            None
+        }
+        Content::Null | Content::Bool(_) | Content::List(_) | Content::Object(_) => {
+            expected("a duration such as `30s`", node, report)
+        }
+    }
+}
+
+/// A duration of at least a millisecond.
+pub(super) fn timeout(node: &Node, report: &Report) -> Option<Duration> {
+    let duration = duration(node, report)?;
+    if duration.is_zero() {
+        report.at(
+            node.mark,
+            "a timeout of nought lets nothing run; give it at least `1ms`",
+        );
+        return None;
+    }
+    Some(duration)
+}
+
+/// A size in bytes from `least` to `most`.
+pub(super) fn size(least: u64, most: u64) -> impl FnOnce(&Node, &Report) -> Option<u64> {
+    use super::quantity::format_size;
+    move |node, report| {
+        let bytes = match &node.content {
+            Content::Text(text) => reported(parse_size(text), node, report)?,
+            Content::Number(number) => {
+                let message =
+                    format!("a size has a unit: `{number}MiB`, `{number}KiB` or `{number}B`");
+                report.at(node.mark, message);
+                return None;
+            }
+            Content::Null | Content::Bool(_) | Content::List(_) | Content::Object(_) => {
+                return expected("a size such as `64MiB`", node, report);
+            }
+        };
+        if !(least..=most).contains(&bytes) {
+            let (least, most) = (format_size(least), format_size(most));
+            report.at(node.mark, format!("a size from {least} to {most} expected"));
+            return None;
+        }
+        Some(bytes)
+    }
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn whole(least: u64, most: u64) -> impl FnOnce(&Node, &Report) -> Option<u64> {
+    move |node, report| {
+        let found = match &node.content {
+            Content::Number(number) => number.as_u64(),
+            Content::Null
+            | Content::Bool(_)
+            | Content::Text(_)
+            | Content::List(_)
+            | Content::Object(_) => None,
+        };
+        let found = found.filter(|number| (least..=most).contains(number));
+        match found {
+            Some(number) => Some(number),
+            None => expected(
+                &format!("a whole number from {least} to {most}"),
+                node,
+                report,
+            ),
+        }
+    }
+}
+
+/// A number from `least` to `most`.
+pub(super) fn number(least: f64, most: f64) -> impl FnOnce(&Node, &Report) -> Option<f64> {
+    move |node, report| {
+        let found = match &node.content {
+            Content::Number(number) => number.as_f64(),
+            Content::Null
+            | Content::Bool(_)
+            | Content::Text(_)
+            | Content::List(_)
+            | Content::Object(_) => None,
+        };
+        let found = found.filter(|number| (least..=most).contains(number));
+        match found {
+            Some(number) => Some(number),
+            None => expected(&format!("a number from {least} to {most}"), node, report),
+        }
+    }
+}
+
+/// A mapping as data, of at most `bytes_max` as JSON text.
+pub(super) fn map(
+    what: &'static str,
+    bytes_max: usize,
+) -> impl FnOnce(&Node, &Report) -> Option<Map<String, Value>> {
+    move |node, report| {
+        let Content::Object(entries) = &node.content else {
+            return expected("a mapping", node, report);
+        };
+        let map = to_map(entries);
+        json_size_fits(what, &map, bytes_max, node, report)?;
+        Some(map)
+    }
+}
+
+pub(super) fn json_size_fits<T: serde::Serialize>(
+    what: &str,
+    value: &T,
+    bytes_max: usize,
+    node: &Node,
+    report: &Report,
+) -> Option<()> {
+    let bytes = reported(serde_json::to_vec(value), node, report)?.len();
+    if bytes > bytes_max {
+        let limit = bytes_max >> 10;
+        let message = format!("{what} takes {bytes} bytes as JSON; the limit is {limit}KiB");
+        report.at(node.mark, message);
+        return None;
+    }
+    Some(())
+}
+
+/// The parts of a list, at most `length_max`.
+pub(super) fn list<'t>(
+    what: &'static str,
+    length_max: usize,
+) -> impl FnOnce(&'t Node, &'t Report) -> Option<&'t [Node]> {
+    move |node, report| {
+        let Content::List(items) = &node.content else {
+            return expected("a list", node, report);
+        };
+        if items.len() > length_max {
+            let found = items.len();
+            report.at(
+                node.mark,
+                format!("{found} {what}; the limit is {length_max}"),
+            );
+            return None;
+        }
+        Some(items)
+    }
+}
+
+/// The entries of a mapping, at most `length_max`.
+pub(super) fn entries<'t>(
+    what: &'static str,
+    length_max: usize,
+) -> impl FnOnce(&'t Node, &'t Report) -> Option<&'t [Entry]> {
+    move |node, report| {
+        let Content::Object(entries) = &node.content else {
+            return expected("a mapping", node, report);
+        };
+        if entries.len() > length_max {
+            let found = entries.len();
+            report.at(
+                node.mark,
+                format!("{found} {what}; the limit is {length_max}"),
+            );
+            return None;
+        }
+        Some(entries)
+    }
+}

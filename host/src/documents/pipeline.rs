@@ -1,0 +1,325 @@
+//! The pipeline: which drivers run, in which order, with what.
+//!
+//! Owns its form, defaults and bounds. Conveyor's JSON is read as well: its `metadata` is our `context`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::diagnostics::{Mark, Report};
+use super::fields::{self, Fields, Hints};
+use super::names;
+use super::quantity::duration_text;
+use super::tree::Node;
+
+/// How many steps a pipeline may have: its run is one record in memory and one row each on a screen.
+pub const STEPS_MAX: usize = 1_000;
+/// The largest `with` of a step, in bytes of JSON: it is copied into every dispatch.
+pub const WITH_BYTES_MAX: usize = 64 * 1024;
+/// The largest `context`, in bytes of JSON: every driver of the run may ask for it.
+pub const CONTEXT_BYTES_MAX: usize = 256 * 1024;
+/// The most attempts that one step may have in a round.
+pub const ATTEMPTS_MAX: u64 = 100;
+/// The largest `factor` of a backoff; with more, the second pause is already the longest.
+pub const FACTOR_MAX: f64 = 10.0;
+
+/// How long a run may take where the pipeline says nothing.
+pub const RUN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60 * 60);
+/// How long an attempt may take where the step says nothing.
+pub const STEP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10 * 60);
+/// How long a step waits for its native driver where it says nothing.
+pub const QUEUE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60 * 60);
+
+/// A pipeline, checked, its defaults filled in. Serialised, it is its canonical JSON: the snapshot that a
+/// run keeps, and itself a document that reads back as the same pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// The kind of resource that it carries.
+    pub resource: String,
+    /// What every driver may read.
+    pub context: Map<String, Value>,
+    /// How long a run may take, from its start.
+    #[serde(with = "duration_text")]
+    pub timeout: Duration,
+    /// In order; may be none.
+    pub steps: Vec<StepDocument>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The author's own numbering; it means nothing to a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// One step of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepDocument {
+    /// Unique in the pipeline; the driver's name where none was given.
+    pub id: String,
+    /// A label for people, as Conveyor's steps have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The driver's name.
+    pub driver: String,
+    /// What the driver is given besides the resource.
+    pub with: Map<String, Value>,
+    /// How long one attempt may take.
+    #[serde(with = "duration_text")]
+    pub timeout: Duration,
+    /// How long a native driver may be waited for.
+    #[serde(with = "duration_text")]
+    pub queue_timeout: Duration,
+    /// What becomes of a retryable failure.
+    pub retry: Retry,
+    /// What becomes of an attempt with effects whose end nobody recorded.
+    pub on_lost: OnLost,
+}
+
+/// How often a step is tried, and the pauses between: `backoff`, then each time `factor` longer, up to
+/// `max_backoff`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// From 1 (no retry) to [`ATTEMPTS_MAX`].
+    pub max_attempts: u32,
+    /// The first pause.
+    #[serde(with = "duration_text")]
+    pub backoff: Duration,
+    /// From 1 to [`FACTOR_MAX`].
+    #[serde(serialize_with = "whole_if_possible")]
+    pub factor: f64,
+    /// The longest pause.
+    #[serde(with = "duration_text")]
+    pub max_backoff: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            max_attempts: 1,
+            backoff: Duration::from_secs(1),
+            factor: 2.0,
+            max_backoff: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What becomes of an attempt with effects whose end nobody recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLost {
+    /// It starts again under its own number.
+    #[default]
+    Retry,
+    /// It fails as lost.
+    Fail,
+}
+
+/// `2`, not `2.0`: one pipeline has one canonical text however its author wrote the number.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a whole number of at most FACTOR_MAX"
+)]
+fn whole_if_possible<S: Serializer>(factor: &f64, to: S) -> Result<S::Ok, S::Error> {
+    if factor.fract() == 0.0 && factor.abs() <= FACTOR_MAX {
+        to.serialize_i64(*factor as i64)
+    } else {
+        to.serialize_f64(*factor)
+    }
+}
+
+pub(super) const HINTS: Hints = &[
+    (
+        "apiVersion",
+        "documents here have no version of their form, leave it out",
+    ),
+    ("kind", "here the kind a pipeline carries is `resource`"),
+    ("spec", "here `steps` stands at the top"),
+    ("params", "here what all steps may read is `context`"),
+    ("env", "here what all steps may read is `context`"),
+    ("drivers", "drivers are set up in `belt.yaml`"),
+];
+
+const STEP_HINTS: Hints = &[
+    ("uses", "here what a step runs is its `driver`"),
+    ("image", "here what a step runs is its `driver`"),
+    ("run", "here what a step runs is its `driver`"),
+    ("args", "here what a step gives its driver is `with`"),
+    (
+        "config",
+        "here what a step gives its driver is `with`; the operator's settings are in `belt.yaml`",
+    ),
+    ("env", "here what a step gives its driver is `with`"),
+    ("params", "here what a step gives its driver is `with`"),
+    ("spec", "here what a step gives its driver is `with`"),
+    ("grants", "grants are the operator's, in `belt.yaml`"),
+    ("limits", "limits are the operator's, in `belt.yaml`"),
+    ("needs", "steps run in the order in which they stand"),
+    ("depends_on", "steps run in the order in which they stand"),
+    ("dependsOn", "steps run in the order in which they stand"),
+    ("retries", "here it is `retry: {max_attempts: …}`"),
+    ("max_attempts", "here it is `retry: {max_attempts: …}`"),
+    ("backoff", "here it is `retry: {backoff: …}`"),
+];
+
+pub(super) fn read(node: &Node, report: &Report) -> Option<Pipeline> {
+    let mut fields = Fields::open("a pipeline", node, report)?;
+    let name = fields.required("name", fields::named("pipeline name", names::check_name));
+    let resource = fields.required(
+        "resource",
+        fields::named("kind", names::check_subject_token),
+    );
+    let context = read_context(&mut fields, node, report);
+    let timeout = fields
+        .optional("timeout", fields::timeout)
+        .unwrap_or(RUN_TIMEOUT_DEFAULT);
+    let steps = fields.required("steps", read_steps);
+    let description = fields.optional("description", fields::text_or_empty);
+    let version = fields.optional("version", fields::text_or_empty);
+    fields.finish(HINTS);
+    let (name, resource, steps) = (name?, resource?, steps?);
+    Some(Pipeline {
+        name,
+        resource,
+        context,
+        timeout,
+        steps,
+        description,
+        version,
+    })
+}
+
+/// `context`, or `metadata` as Conveyor calls it; never both.
+fn read_context(fields: &mut Fields<'_>, node: &Node, report: &Report) -> Map<String, Value> {
+    let context = fields.optional("context", fields::map("context", CONTEXT_BYTES_MAX));
+    // Not a key of ours to propose: it is asked for only where it stands.
+    let Some(entry) = node.get("metadata") else {
+        return context.unwrap_or_default();
+    };
+    let metadata = fields.optional("metadata", fields::map("metadata", CONTEXT_BYTES_MAX));
+    if context.is_some() && metadata.is_some() {
+        let message =
+            "`metadata` is Conveyor's word for `context`, and both are given; keep `context`";
+        report.at(entry.key_mark, message);
+    }
+    context.or(metadata).unwrap_or_default()
+}
+
+fn read_steps(node: &Node, report: &Report) -> Option<Vec<StepDocument>> {
+    let items = fields::list("steps", STEPS_MAX)(node, report)?;
+    let steps: Vec<_> = items
+        .iter()
+        .filter_map(|item| read_step(item, report))
+        .collect();
+    let mut first_places: HashMap<String, Mark> = HashMap::new();
+    for (item, id, explicit) in items.iter().filter_map(id_of) {
+        match first_places.get(id) {
+            None => {
+                first_places.insert(id.to_owned(), item);
+            }
+            Some(first) if explicit => {
+                let message =
+                    format!("step id `{id}` is used twice, first at {first}; give each its own");
+                report.at(item, message);
+            }
+            Some(first) => {
+                let message = format!(
+                    "a second step `{id}`, the first is at {first}: a step without `id` is called \
+                     after its driver; give this one an `id`"
+                );
+                report.at(item, message);
+            }
+        }
+    }
+    Some(steps)
+}
+
+/// A step's id, its place, and whether it was written as such.
+fn id_of(step: &Node) -> Option<(Mark, &str, bool)> {
+    let named = |key| {
+        step.get(key)
+            .map(|entry| &entry.value)
+            .and_then(Node::as_text)
+    };
+    match named("id") {
+        Some((mark, id)) if !id.is_empty() => Some((mark, id, true)),
+        _ => named("driver").map(|(mark, driver)| (mark, driver, false)),
+    }
+}
+
+fn read_step(node: &Node, report: &Report) -> Option<StepDocument> {
+    let mut fields = Fields::open("a step", node, report)?;
+    let id = fields.optional("id", |node, report| {
+        fields::text_or_empty(node, report)?;
+        fields::named("step id", names::check_token)(node, report)
+    });
+    let driver = fields.required(
+        "driver",
+        fields::named("driver name", names::check_subject_token),
+    );
+    let with = fields
+        .optional("with", fields::map("`with`", WITH_BYTES_MAX))
+        .unwrap_or_default();
+    let timeout = fields
+        .optional("timeout", fields::timeout)
+        .unwrap_or(STEP_TIMEOUT_DEFAULT);
+    let queue_timeout = fields
+        .optional("queue_timeout", fields::timeout)
+        .unwrap_or(QUEUE_TIMEOUT_DEFAULT);
+    let retry = fields.optional("retry", read_retry).unwrap_or_default();
+    let words = &[("retry", OnLost::Retry), ("fail", OnLost::Fail)];
+    let on_lost = fields
+        .optional("on_lost", fields::word(words))
+        .unwrap_or_default();
+    let name = fields.optional("name", fields::text_or_empty);
+    fields.finish(STEP_HINTS);
+    let driver = driver?;
+    let id = id.unwrap_or_else(|| driver.clone());
+    Some(StepDocument {
+        id,
+        name,
+        driver,
+        with,
+        timeout,
+        queue_timeout,
+        retry,
+        on_lost,
+    })
+}
+
+fn read_retry(node: &Node, report: &Report) -> Option<Retry> {
+    let mut fields = Fields::open("`retry`", node, report)?;
+    let default = Retry::default();
+    let max_attempts = fields.optional("max_attempts", fields::whole(1, ATTEMPTS_MAX));
+    let backoff = fields.optional("backoff", fields::duration);
+    let factor = fields.optional("factor", fields::number(1.0, FACTOR_MAX));
+    let max_backoff = fields.optional("max_backoff", fields::duration);
+    fields.finish(&[
+        ("attempts", "here it is `max_attempts`"),
+        ("limit", "here it is `max_attempts`"),
+    ]);
+    if let (Some(backoff), Some(max_backoff)) = (backoff, max_backoff)
+        && backoff > max_backoff
+    {
+        report.at(
+            node.mark,
+            "`backoff` is longer than `max_backoff`; the first pause is the shortest",
+        );
+        return None;
+    }
+    let backoff = backoff.unwrap_or(max_backoff.unwrap_or(default.backoff).min(default.backoff));
+    Some(Retry {
+        max_attempts: max_attempts
+            .and_then(|attempts| u32::try_from(attempts).ok())
+            .unwrap_or(default.max_attempts),
+        backoff,
+        factor: factor.unwrap_or(default.factor),
+        max_backoff: max_backoff.unwrap_or(default.max_backoff.max(backoff)),
+    })
+}
