@@ -1,1 +1,20 @@
-//! lib
+//! Beltline's host: runs pipelines of drivers.
+//!
+//! Modules in reading order: what people write, what is stored, what runs, and what is shown.
+
+pub mod clock;
+pub mod digest;
+pub mod text;
+
+pub mod documents;
+pub mod drivers;
+pub mod plan;
+
+pub mod logs;
+pub mod records;
+pub mod runs;
+pub mod state;
+pub mod store;
+
+pub mod runner;
+pub mod wasm;

@@ -1,0 +1,50 @@
+//! The one place that reads a clock.
+//!
+//! Time is Unix milliseconds: the wall clock read once, when the process starts, plus monotonic time since.
+//! So a clock that is set back or forward is seen only across restarts, never inside a run that goes on.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+struct Start {
+    wall_ms: u64,
+    at: Instant,
+}
+
+static START: OnceLock<Start> = OnceLock::new();
+
+#[allow(clippy::disallowed_methods, reason = "this is the clock")]
+fn start() -> &'static Start {
+    START.get_or_init(|| {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Start { wall_ms: millis(since_epoch), at: Instant::now() }
+    })
+}
+
+/// Milliseconds since the Unix epoch; never goes back within a process.
+pub fn now_ms() -> u64 {
+    start().wall_ms.saturating_add(millis(start().at.elapsed()))
+}
+
+/// How long until `at_ms`, zero when it has passed.
+pub fn until(at_ms: u64) -> Duration {
+    Duration::from_millis(at_ms.saturating_sub(now_ms()))
+}
+
+/// `at_ms` as RFC 3339 in UTC, to the millisecond.
+pub fn rfc3339(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_time_is_shown_to_the_millisecond_in_utc() {
+        assert_eq!(super::rfc3339(1_764_000_000_007), "2025-11-24T16:00:00.007Z");
+    }
+}

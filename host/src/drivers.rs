@@ -1,0 +1,231 @@
+//! Drivers as the operator gives them: a file, its digest, what it wants and what it is granted.
+//!
+//! Owns the way from an entry of `belt.yaml` to a driver that a run can name. A driver gets the intersection of
+//! what it wants and what it is granted, never more. Never compiles and never runs one.
+
+mod inspect;
+
+pub use inspect::{DRIVER_BYTES_MAX, InspectError, Inspection, inspect};
+
+use crate::digest::Digest;
+use crate::documents::{DriverEntry, OutGrant, WasmDriver, WorkspaceGrant};
+use crate::wasm::Limits;
+use beltline_engine::Placement;
+use beltline_wire::{Manifest, OutAccess, WorkspaceAccess};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a driver may reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// The directory that the run works on.
+    pub workspace: WorkspaceAccess,
+    /// The run's own folder for what its steps make.
+    pub out: OutAccess,
+}
+
+impl Grants {
+    /// What both allow.
+    pub fn intersect(self, other: Grants) -> Grants {
+        Grants { workspace: self.workspace.min(other.workspace), out: self.out.min(other.out) }
+    }
+
+    /// Where an attempt with these grants runs, and whether it can touch the outside world. A read-only workspace
+    /// and the run's own out folder are no effects.
+    pub fn placement(self) -> Placement {
+        Placement::Wasm { effects: self.workspace == WorkspaceAccess::Rw }
+    }
+}
+
+/// A driver that is ready to be loaded.
+#[derive(Debug, Clone)]
+pub struct Driver {
+    /// The operator's name for it: what steps call it by.
+    pub name: String,
+    /// The sha256 of its bytes.
+    pub digest: Digest,
+    /// Its own version, where its manifest has one.
+    pub version: Option<String>,
+    /// What it wants and is granted.
+    pub grants: Grants,
+    /// What it wants beyond what it is granted: it may fail for the lack of it.
+    pub lacks: Vec<&'static str>,
+    /// Its limits.
+    pub limits: Limits,
+    /// The operator's settings for it.
+    pub config: Arc<Map<String, Value>>,
+    /// The component.
+    pub bytes: Arc<[u8]>,
+}
+
+/// A driver that cannot be used as `belt.yaml` has it.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Its file cannot be read.
+    #[error("driver `{name}`: cannot read `{}`", path.display())]
+    Read {
+        /// The driver.
+        name: String,
+        /// Its file.
+        path: PathBuf,
+        /// The file system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its file is no driver for this host.
+    #[error("driver `{name}`: `{}` {source}", path.display())]
+    Inspect {
+        /// The driver.
+        name: String,
+        /// Its file.
+        path: PathBuf,
+        /// Why; its text is part of ours.
+        source: InspectError,
+    },
+    /// Its bytes are not those that `belt.yaml` pins.
+    #[error("driver `{name}`: `{}` is {found}, but belt.yaml pins {pinned}; check where the file comes from, or pin what it is now", path.display())]
+    Digest {
+        /// The driver.
+        name: String,
+        /// Its file.
+        path: PathBuf,
+        /// What it is.
+        found: Digest,
+        /// What it should be.
+        pinned: Digest,
+    },
+    /// No digest, where only pinned drivers are allowed.
+    #[error("driver `{name}` has no `digest` in belt.yaml and `--locked` refuses that; add `digest: \"{found}\"`")]
+    Unlocked {
+        /// The driver.
+        name: String,
+        /// What its file is now.
+        found: Digest,
+    },
+    /// It is a program of its own.
+    #[error("driver `{0}` is native, and `belt run` has no broker to reach it over; give it `path: FILE.wasm` to run it here")]
+    Native(String),
+}
+
+/// Reads the file of an entry of `belt.yaml`, `folder` being where that lies, and checks it.
+///
+/// # Errors
+/// Every [`DriverError`].
+pub fn resolve(
+    name: &str,
+    entry: &DriverEntry,
+    folder: &Path,
+    locked: bool,
+) -> Result<Driver, DriverError> {
+    let entry = wasm(name, entry)?;
+    let path = folder.join(&entry.path);
+    let bytes = read(name, &path)?;
+    let inspection = look(name, &path, &bytes)?;
+    check_digest(name, entry, &path, inspection.digest, locked)?;
+    Ok(driver(name, entry, inspection, bytes))
+}
+
+/// A driver from bytes that a run has kept at `path`, with the operator's grants of today.
+///
+/// # Errors
+/// [`DriverError::Inspect`], where this host no longer takes it; [`DriverError::Native`], where it is native today.
+pub fn kept(
+    name: &str,
+    entry: &DriverEntry,
+    path: &Path,
+    bytes: Vec<u8>,
+) -> Result<Driver, DriverError> {
+    let entry = wasm(name, entry)?;
+    let inspection = look(name, path, &bytes)?;
+    Ok(driver(name, entry, inspection, bytes))
+}
+
+fn wasm<'entry>(name: &str, entry: &'entry DriverEntry) -> Result<&'entry WasmDriver, DriverError> {
+    match entry {
+        DriverEntry::Wasm(entry) => Ok(entry),
+        DriverEntry::Native(_) => Err(DriverError::Native(name.to_owned())),
+    }
+}
+
+fn look(name: &str, path: &Path, bytes: &[u8]) -> Result<Inspection, DriverError> {
+    inspect(bytes).map_err(|source| DriverError::Inspect {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn driver(name: &str, entry: &WasmDriver, inspection: Inspection, bytes: Vec<u8>) -> Driver {
+    let given = given(entry);
+    let wanted = wanted(inspection.manifest.as_ref());
+    let grants = given.intersect(wanted);
+    let mut lacks = Vec::new();
+    if grants.workspace < wanted.workspace {
+        lacks.push("workspace");
+    }
+    if grants.out < wanted.out {
+        lacks.push("out");
+    }
+    let limits = entry.limits.memory.map_or_else(Limits::default, |memory_bytes| Limits { memory_bytes });
+    Driver {
+        name: name.to_owned(),
+        digest: inspection.digest,
+        version: inspection.manifest.map(|manifest| manifest.version),
+        grants,
+        lacks,
+        limits,
+        config: Arc::new(entry.config.clone()),
+        bytes: bytes.into(),
+    }
+}
+
+/// What a manifest asks for; nothing without one.
+pub fn wanted(manifest: Option<&Manifest>) -> Grants {
+    manifest.map_or_else(Grants::default, |manifest| Grants {
+        workspace: manifest.wants.workspace,
+        out: manifest.wants.out,
+    })
+}
+
+fn given(entry: &WasmDriver) -> Grants {
+    let workspace = match entry.grants.workspace {
+        WorkspaceGrant::None => WorkspaceAccess::None,
+        WorkspaceGrant::Ro => WorkspaceAccess::Ro,
+        WorkspaceGrant::Rw => WorkspaceAccess::Rw,
+    };
+    let out = match entry.grants.out {
+        OutGrant::None => OutAccess::None,
+        OutGrant::Rw => OutAccess::Rw,
+    };
+    Grants { workspace, out }
+}
+
+/// Reads a driver file, never more than the limit and a byte.
+fn read(name: &str, path: &Path) -> Result<Vec<u8>, DriverError> {
+    let failed = |source| DriverError::Read { name: name.to_owned(), path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(DRIVER_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn check_digest(
+    name: &str,
+    entry: &WasmDriver,
+    path: &Path,
+    found: Digest,
+    locked: bool,
+) -> Result<(), DriverError> {
+    let pinned = entry.digest.as_deref().and_then(|digest| digest.parse::<Digest>().ok());
+    match pinned {
+        Some(pinned) if pinned == found => Ok(()),
+        Some(pinned) => {
+            Err(DriverError::Digest { name: name.to_owned(), path: path.to_owned(), found, pinned })
+        }
+        None if locked => Err(DriverError::Unlocked { name: name.to_owned(), found }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,128 @@
+//! The records of a run, as stored: separate from the engine's types, each with a version.
+//!
+//! Owns the JSON of a run's records and the conversion both ways. Never reads or writes a store. A record is
+//! written often and read seldom, so its keys are short words and what does not change is kept apart: the
+//! [`RunRecord`] is written once, the [`HeadRecord`] at each transition, a [`StepRecord`] when that step changes.
+
+mod state;
+
+pub use state::{HeadRecord, StepRecord};
+
+use crate::digest::Digest;
+use crate::drivers::Grants;
+use beltline_engine::{Event, RunId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The version of every record that this host writes.
+pub const RECORD_VERSION: u32 = 1;
+
+/// What a run is of, from its making on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The run.
+    pub run: RunId,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// Why its drivers are called: `create` for a run that a person started.
+    pub event: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The kind of the resource.
+    pub kind: String,
+    /// The resource's name.
+    pub resource: String,
+    /// The snapshot of the pipeline, its context included.
+    pub pipeline_digest: Digest,
+    /// The snapshot of the resource.
+    pub resource_digest: Digest,
+    /// The drivers that its steps name, by the operator's name for them.
+    pub drivers: BTreeMap<String, DriverRecord>,
+    /// The operator's file, read again when the run goes on; absolute.
+    pub config: PathBuf,
+    /// The directory that it works on; absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<PathBuf>,
+    /// Where its steps put what they make; absolute.
+    pub out: PathBuf,
+    /// The run whose snapshots it took, where it is a rerun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<RunId>,
+}
+
+/// A driver, as it was when the run was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriverRecord {
+    /// Of its bytes, which the state keeps.
+    pub digest: Digest,
+    /// Its own version, where its manifest has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What it was granted. The run never gets more, whatever the operator grants later.
+    pub grants: Grants,
+}
+
+/// What one commit meant, under the revision of the run that it led to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// In the order in which a person would tell them.
+    pub events: Vec<Event>,
+}
+
+/// A stored record that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Its bytes are not what this host writes.
+    #[error("the record `{key}` cannot be read: {source}")]
+    Malformed {
+        /// The record's key.
+        key: String,
+        /// Why; its text is part of ours.
+        source: serde_json::Error,
+    },
+    /// It was written by another version.
+    #[error("the record `{key}` is of version {found}; this host reads version {RECORD_VERSION}")]
+    Version {
+        /// The record's key.
+        key: String,
+        /// Its version.
+        found: u32,
+    },
+    /// It is not there, though another record says that it is.
+    #[error("the record `{0}` is missing")]
+    Missing(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    v: u32,
+    #[serde(flatten)]
+    record: T,
+}
+
+/// The bytes of a record.
+pub fn encode<T: Serialize>(record: T) -> Vec<u8> {
+    serde_json::to_vec(&Versioned { v: RECORD_VERSION, record })
+        .expect("records have string keys and no value that JSON lacks")
+}
+
+/// The record of these bytes; `key` is for the error.
+///
+/// # Errors
+/// [`RecordError::Version`] and [`RecordError::Malformed`].
+pub fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, RecordError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let malformed = |source| RecordError::Malformed { key: key.to_owned(), source };
+    let Version { v: found } = serde_json::from_slice(bytes).map_err(malformed)?;
+    if found != RECORD_VERSION {
+        return Err(RecordError::Version { key: key.to_owned(), found });
+    }
+    serde_json::from_slice::<Versioned<T>>(bytes).map(|read| read.record).map_err(malformed)
+}

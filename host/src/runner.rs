@@ -1,0 +1,212 @@
+//! The runner: moves one run, from where it stands to its end.
+//!
+//! Owns the loop: an input comes, the engine folds it, the new state is saved with compare-and-swap, and what
+//! the state wants is done. Dying between any two of these is harmless. It owns the effect barrier: an attempt
+//! that can touch the outside world begins only after everything before it is synced, and nothing unsynced is
+//! told to anybody. It never decides what happens next: that is the engine's.
+//!
+//! A run is driven on the thread that calls [`Runner::drive`], its attempts included: steps that run back to back
+//! hand nothing over between threads. Whoever drives many runs gives each a thread of its own.
+
+mod answer;
+mod attempts;
+mod kept;
+mod offered;
+
+pub use attempts::StepDriver;
+
+use crate::clock;
+use crate::logs::LogSink;
+use crate::runs::{Runs, RunsError, StoredRun};
+use crate::state::{self, StateError};
+use attempts::{Attempts, Finished};
+use beltline_engine::{Effect, Event, Input, Run};
+use kept::Kept;
+use offered::Offered;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// What has been unsynced so long is synced, so that what others may see lags no more than this.
+const UNSYNCED_MAX: Duration = Duration::from_millis(100);
+
+/// Is told how a run goes. What it is told of may not be durable yet: it is for progress on a terminal, marked
+/// provisional, and never for anything that others build upon.
+pub trait Observer {
+    /// The run is durable and about to go on.
+    fn accepted(&self, run: &Run);
+    /// The run has changed.
+    fn changed(&self, run: &Run, events: &[Event]);
+}
+
+/// A run that could not be moved on. Its record is as it was; it can be resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The store refuses, or somebody else has moved the run.
+    #[error(transparent)]
+    Runs(#[from] RunsError),
+    /// A file of the state folder or the out folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A fault of the host while it performed an attempt.
+    #[error("step `{step}` could not be performed")]
+    Fault {
+        /// The step's id.
+        step: String,
+        /// The fault.
+        #[source]
+        source: anyhow::Error,
+    },
+}
+
+/// Moves one run.
+pub struct Runner<'a> {
+    kept: Kept,
+    attempts: Attempts,
+    inbox: mpsc::UnboundedReceiver<Input>,
+    observer: &'a dyn Observer,
+}
+
+enum Happening {
+    Finished(Finished),
+    Input(Input),
+    Tick,
+    SyncIsDue,
+}
+
+impl<'a> Runner<'a> {
+    /// Of a run that the store has, or that [`Runner::create`] is about to give it. `drivers` has one for each
+    /// step of the plan; `inbox` brings what people ask for.
+    pub fn new(
+        runs: Runs,
+        stored: StoredRun,
+        drivers: Vec<Arc<StepDriver>>,
+        log: Arc<dyn LogSink>,
+        inbox: mpsc::UnboundedReceiver<Input>,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let offered = Arc::new(Offered::new(runs.clone(), &stored));
+        let attempts = Attempts::new(&stored, drivers, log, offered);
+        Runner { kept: Kept::new(runs, stored), attempts, inbox, observer }
+    }
+
+    /// Writes a new run to the store, its first steps already started, and drives it.
+    ///
+    /// # Errors
+    /// As [`Runner::drive`].
+    pub async fn create(mut self) -> Result<Run, RunnerError> {
+        self.kept.begin();
+        self.start();
+        self.kept.create().await?;
+        self.run().await
+    }
+
+    /// Drives a stored run to its end, beginning with these inputs, and returns it as it ended: durable, its out
+    /// folder synced.
+    ///
+    /// # Errors
+    /// [`RunnerError`]; the run is then left as the store has it.
+    pub async fn drive(mut self, inputs: Vec<Input>) -> Result<Run, RunnerError> {
+        for input in inputs {
+            self.kept.fold(&input);
+        }
+        self.start();
+        self.kept.save().await?;
+        self.run().await
+    }
+
+    async fn run(mut self) -> Result<Run, RunnerError> {
+        self.kept.sync().await?;
+        self.observer.accepted(self.kept.run());
+        self.tell();
+        loop {
+            self.perform().await?;
+            if self.kept.run().is_ended() {
+                break;
+            }
+            match self.next().await {
+                Happening::Finished(finished) => self.finish(finished)?,
+                Happening::Input(input) => self.kept.fold(&input),
+                Happening::Tick => self.kept.fold(&Input::Tick),
+                Happening::SyncIsDue => self.kept.sync().await?,
+            }
+            self.start();
+            self.kept.save().await?;
+            self.tell();
+        }
+        if let Some(out) = self.attempts.out() {
+            state::sync_tree(&out)?;
+        }
+        self.kept.sync().await?;
+        Ok(self.kept.into_run())
+    }
+
+    /// Records the start of every attempt that is wanted and neither performed nor about to be.
+    fn start(&mut self) {
+        loop {
+            let due = self.kept.run().wanted().into_iter().find_map(|effect| match effect {
+                Effect::Attempt { step, attempt, .. } if !self.attempts.has(step, attempt) => {
+                    Some((step, attempt))
+                }
+                Effect::Attempt { .. } | Effect::Wake { .. } => None,
+            });
+            let Some((step, attempt)) = due else { return };
+            let placement = self.attempts.placement(step);
+            self.kept.fold(&Input::Start { step, attempt, placement });
+            if self.kept.run().is_open(step, attempt) {
+                self.attempts.announce(step, attempt, placement);
+            }
+        }
+    }
+
+    /// Does what the state wants: stops what it no longer wants, tells of a cancel, begins what is announced,
+    /// after the effect barrier where that has effects.
+    async fn perform(&mut self) -> Result<(), RunnerError> {
+        self.attempts.keep_only(&self.kept.run().wanted());
+        if self.attempts.announced_with_effects() {
+            self.kept.sync().await?;
+        }
+        self.attempts.begin(self.kept.run());
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Happening {
+        let wake = self.kept.run().wanted().into_iter().find_map(|effect| match effect {
+            Effect::Wake { at_ms } => Some(clock::until(at_ms)),
+            Effect::Attempt { .. } => None,
+        });
+        let sync = self.kept.unsynced_for().map(|since| UNSYNCED_MAX.saturating_sub(since));
+        tokio::select! {
+            biased;
+            Some(input) = self.inbox.recv() => Happening::Input(input),
+            finished = self.attempts.next() => Happening::Finished(finished),
+            () = after(wake) => Happening::Tick,
+            () = after(sync) => Happening::SyncIsDue,
+        }
+    }
+
+    fn finish(&mut self, finished: Finished) -> Result<(), RunnerError> {
+        let Finished { step, attempt, ended } = finished;
+        let ended = ended.map_err(|source| RunnerError::Fault {
+            step: self.attempts.step_id(step),
+            source,
+        })?;
+        let (answer, output) = answer::from(ended);
+        self.kept.answer(step, attempt, answer, output);
+        Ok(())
+    }
+
+    fn tell(&mut self) {
+        let events = self.kept.take_told();
+        if !events.is_empty() {
+            self.observer.changed(self.kept.run(), &events);
+        }
+    }
+}
+
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,35 @@
+//! From how an attempt ended to what the engine is told: the one place where the three kinds of failure, the
+//! driver's own, its traps and its limits, become data.
+
+use crate::wasm::{Ended, GuestFailure, MESSAGE_BYTES, RetryHint};
+use beltline_engine::{Answer, Failure, FailureKind};
+use std::sync::Arc;
+
+/// The answer, and the output where there is one.
+pub(super) fn from(ended: Ended) -> (Answer, Option<Arc<str>>) {
+    let failure = match ended {
+        Ended::Outcome { message, output, requeue_after_ms: _ } => {
+            let answer = Answer::Succeeded { message, output: output.is_some() };
+            return (answer, output);
+        }
+        Ended::Failure(failure) => guest_failure(failure),
+        Ended::Trap(reason) => Failure::new(FailureKind::Trap, reason),
+        Ended::Limit(over, reason) => {
+            let reason = format!("over its {} limit of {}: {reason}", over.limit, over.value);
+            Failure::new(FailureKind::Limit, reason)
+        }
+    };
+    let reason = crate::text::cut(&failure.reason, MESSAGE_BYTES);
+    (Answer::Failed(Failure { reason, ..failure }), None)
+}
+
+fn guest_failure(failure: GuestFailure) -> Failure {
+    match failure {
+        GuestFailure::Permanent(reason) => Failure::new(FailureKind::Permanent, reason),
+        GuestFailure::Retryable(RetryHint { reason, after_ms }) => {
+            Failure::new(FailureKind::Retryable { after_ms }, reason)
+        }
+        GuestFailure::Cancelled => Failure::new(FailureKind::Cancelled, "the driver stopped"),
+        GuestFailure::Other(reason) => Failure::new(FailureKind::Other, reason),
+    }
+}

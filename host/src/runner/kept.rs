@@ -1,0 +1,117 @@
+//! The run in memory beside the run in the store: folding, saving, syncing.
+//!
+//! Owns what is not written yet and what is not synced yet. Every save compares the revision that the last one
+//! left; who loses that race has lost the run.
+
+use crate::clock;
+use crate::runs::{Runs, RunsError, StoredRun, Traces};
+use crate::store::Revision;
+use beltline_engine::{Answer, Event, Input, Run, events};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) struct Kept {
+    runs: Runs,
+    stored: StoredRun,
+    run: Run,
+    traces: Traces,
+    told: Vec<Event>,
+    unsynced: Option<Unsynced>,
+}
+
+struct Unsynced {
+    upto: Revision,
+    since_ms: u64,
+}
+
+impl Kept {
+    pub(super) fn new(runs: Runs, stored: StoredRun) -> Self {
+        let run = stored.run.clone();
+        Kept { runs, stored, run, traces: Traces::default(), told: Vec::new(), unsynced: None }
+    }
+
+    /// The run as it is in memory.
+    pub(super) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    pub(super) fn into_run(self) -> Run {
+        self.run
+    }
+
+    /// Notes what it means that the run exists.
+    pub(super) fn begin(&mut self) {
+        self.traces.events.extend(events(None, &self.run));
+    }
+
+    /// Folds an input; what changes is written by the next save.
+    pub(super) fn fold(&mut self, input: &Input) {
+        if let Some(after) = self.run.on(input, clock::now_ms()) {
+            self.traces.events.extend(events(Some(&self.run), &after));
+            self.run = after;
+        }
+    }
+
+    /// Folds an answer. Its output is kept only where the answer counts: a late one leaves nothing.
+    pub(super) fn answer(
+        &mut self,
+        step: u32,
+        attempt: u32,
+        answer: Answer,
+        output: Option<Arc<str>>,
+    ) {
+        if self.run.is_open(step, attempt) {
+            self.traces.outputs.extend(output.map(|output| (step, attempt, output)));
+        }
+        self.fold(&Input::Answer { step, attempt, answer });
+    }
+
+    /// Writes a new run.
+    pub(super) async fn create(&mut self) -> Result<(), RunsError> {
+        self.stored.run = self.run.clone();
+        let traces = std::mem::take(&mut self.traces);
+        let revision = self.runs.create(&self.stored, &traces).await?;
+        self.written(revision, traces);
+        Ok(())
+    }
+
+    /// Writes what has changed since the last save, if anything has.
+    pub(super) async fn save(&mut self) -> Result<(), RunsError> {
+        if self.run.head.revision == self.stored.run.head.revision {
+            return Ok(());
+        }
+        let traces = std::mem::take(&mut self.traces);
+        let (before, head) = (&self.stored.run, self.stored.head);
+        let revision = self.runs.save(before, &self.run, &traces, head).await?;
+        self.stored.run = self.run.clone();
+        self.written(revision, traces);
+        Ok(())
+    }
+
+    /// Makes everything that was written durable.
+    pub(super) async fn sync(&mut self) -> Result<(), RunsError> {
+        if let Some(unsynced) = &self.unsynced {
+            self.runs.store().sync(unsynced.upto).await?;
+            self.unsynced = None;
+        }
+        Ok(())
+    }
+
+    /// How long the oldest unsynced write has been waiting; `None` where all is durable.
+    pub(super) fn unsynced_for(&self) -> Option<Duration> {
+        let unsynced = self.unsynced.as_ref()?;
+        Some(Duration::from_millis(clock::now_ms().saturating_sub(unsynced.since_ms)))
+    }
+
+    /// The events written since this was last asked.
+    pub(super) fn take_told(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.told)
+    }
+
+    fn written(&mut self, revision: Revision, traces: Traces) {
+        self.stored.head = revision;
+        self.told.extend(traces.events);
+        let since_ms = self.unsynced.as_ref().map_or_else(clock::now_ms, |unsynced| unsynced.since_ms);
+        self.unsynced = Some(Unsynced { upto: revision, since_ms });
+    }
+}

@@ -1,0 +1,288 @@
+//! Runs in the store: which records make up a run, and how they are read and written.
+//!
+//! Owns the keys. Each save compares the revision of the run's head and writes what differs from the state
+//! before: the head, the steps that changed, the events of the change and new outputs, in one commit. So what a
+//! step writes does not grow with the run. Never decides anything, and never syncs by itself.
+//!
+//! ```text
+//! run/<id>                     what the run is of; written once
+//! head/<id>                    compared by every write
+//! step/<id>/<index>            where it is not there, the step has not begun
+//! output/<id>/<index>/<attempt>
+//! event/<id>/<revision>
+//! snapshot/<digest>            pipelines and resources
+//! ```
+
+use crate::digest::Digest;
+use crate::documents::Pipeline;
+use crate::plan;
+use crate::records::{
+    EventRecord, HeadRecord, RecordError, RunRecord, StepRecord, decode, encode,
+};
+use crate::store::{Batch, Order, Record, Revision, Store, StoreError};
+use beltline_engine::{Event, Run, RunId, Step, StepState};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Records read at once while a run is loaded.
+const PAGE: usize = 256;
+
+/// All runs of one store.
+#[derive(Clone)]
+pub struct Runs {
+    store: Arc<dyn Store>,
+}
+
+/// A run as the store has it.
+#[derive(Clone)]
+pub struct StoredRun {
+    /// What it is of.
+    pub record: Arc<RunRecord>,
+    /// The snapshot of its pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// The snapshot of its resource, as JSON text.
+    pub resource: Arc<str>,
+    /// Its state.
+    pub run: Run,
+    /// What the next write expects of its head.
+    pub head: Revision,
+}
+
+/// What a transition leaves beside the state.
+#[derive(Debug, Default)]
+pub struct Traces {
+    /// What it means for a person.
+    pub events: Vec<Event>,
+    /// What a step left: its index, the attempt, the JSON text.
+    pub outputs: Vec<(u32, u32, Arc<str>)>,
+}
+
+/// A run that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RunsError {
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Runs {
+    /// The runs of this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Runs { store }
+    }
+
+    /// The store itself, to sync.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Writes a new run with its snapshots.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Conflict`] where a run of that id exists.
+    pub async fn create(&self, new: &StoredRun, traces: &Traces) -> Result<Revision, RunsError> {
+        let pipeline = plan::snapshot(&new.pipeline);
+        let batch = Batch::new()
+            .expect_absent(head_key(new.run.id))
+            .put(run_key(new.run.id), encode(&*new.record))
+            .put(snapshot_key(new.record.pipeline_digest), pipeline);
+        let batch = if new.record.pipeline_digest == new.record.resource_digest {
+            batch
+        } else {
+            batch.put(snapshot_key(new.record.resource_digest), new.resource.as_bytes())
+        };
+        Ok(self.store.commit(state(batch, None, &new.run, traces)).await?)
+    }
+
+    /// Writes what differs between two states of a run, if its head is still of the revision `head`.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Conflict`] where somebody else has moved the run.
+    pub async fn save(
+        &self,
+        before: &Run,
+        after: &Run,
+        traces: &Traces,
+        head: Revision,
+    ) -> Result<Revision, RunsError> {
+        let batch = Batch::new().expect(head_key(after.id), head);
+        Ok(self.store.commit(state(batch, Some(before), after, traces)).await?)
+    }
+
+    /// A run by its id; `None` where there is none.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that is missing or cannot be read.
+    pub async fn load(&self, id: RunId) -> Result<Option<StoredRun>, RunsError> {
+        let Some(record) = self.read::<RunRecord>(&run_key(id)).await? else { return Ok(None) };
+        let record = Arc::new(record.0);
+        let (head, head_revision) = self.require::<HeadRecord>(&head_key(id)).await?;
+        let pipeline = self.snapshot(record.pipeline_digest).await?;
+        let pipeline = plan::from_snapshot(&pipeline).map_err(|source| RecordError::Malformed {
+            key: snapshot_key(record.pipeline_digest),
+            source,
+        })?;
+        let resource = self.snapshot(record.resource_digest).await?;
+        let plan = plan::of(&pipeline);
+        let mut run = Run::new(id, Arc::new(plan), 0, 0);
+        run.head = head.into();
+        for (index, step) in self.steps(id).await? {
+            if let Some(place) = run.steps.get_mut(index as usize) {
+                *place = Arc::new(step);
+            }
+        }
+        let pipeline = Arc::new(pipeline);
+        Ok(Some(StoredRun { record, pipeline, resource: resource.into(), run, head: head_revision }))
+    }
+
+    /// The ids of runs, latest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn latest(&self, limit: usize) -> Result<Vec<RunId>, RunsError> {
+        let prefix = run_key_prefix();
+        let found = self.store.scan(prefix, None, Order::Descending, limit).await?;
+        Ok(found.iter().filter_map(|record| record.key.strip_prefix(prefix)?.parse().ok()).collect())
+    }
+
+    /// What an attempt left, as JSON text.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn output(
+        &self,
+        id: RunId,
+        step: u32,
+        attempt: u32,
+    ) -> Result<Option<Arc<str>>, RunsError> {
+        let key = output_key(id, step, attempt);
+        let Some(record) = self.store.get(&key).await? else { return Ok(None) };
+        Ok(Some(text(record)?.into()))
+    }
+
+    /// Everything that happened to a run, oldest first.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn events(&self, id: RunId) -> Result<Vec<EventRecord>, RunsError> {
+        self.scan(&format!("event/{id}/")).await.map(|found| {
+            found.into_iter().map(|(_, event)| event).collect()
+        })
+    }
+
+    async fn steps(&self, id: RunId) -> Result<Vec<(u32, Step)>, RunsError> {
+        let prefix = format!("step/{id}/");
+        let found = self.scan::<StepRecord>(&prefix).await?;
+        let steps = found.into_iter().filter_map(|(key, step)| {
+            Some((key.strip_prefix(&prefix)?.parse().ok()?, step.into()))
+        });
+        Ok(steps.collect())
+    }
+
+    async fn snapshot(&self, digest: Digest) -> Result<String, RunsError> {
+        let key = snapshot_key(digest);
+        match self.store.get(&key).await? {
+            Some(record) => text(record),
+            None => Err(RecordError::Missing(key).into()),
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, Revision)>, RunsError> {
+        match self.store.get(key).await? {
+            Some(record) => Ok(Some((decode(key, &record.value)?, record.revision))),
+            None => Ok(None),
+        }
+    }
+
+    async fn require<T: DeserializeOwned>(&self, key: &str) -> Result<(T, Revision), RunsError> {
+        let found = self.read(key).await?;
+        Ok(found.ok_or_else(|| RecordError::Missing(key.to_owned()))?)
+    }
+
+    async fn scan<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>, RunsError> {
+        let mut all: Vec<(String, T)> = Vec::new();
+        loop {
+            let after = all.last().map(|(key, _)| key.clone());
+            let page = self.store.scan(prefix, after.as_deref(), Order::Ascending, PAGE).await?;
+            let last = page.len() < PAGE;
+            for record in page {
+                let decoded = decode(&record.key, &record.value)?;
+                all.push((record.key, decoded));
+            }
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// Adds to a batch what differs between two states of a run, and what the change leaves.
+fn state(mut batch: Batch, before: Option<&Run>, after: &Run, traces: &Traces) -> Batch {
+    let id = after.id;
+    batch = batch.put(head_key(id), encode(HeadRecord::from(&after.head)));
+    for (index, step) in (0_u32..).zip(&after.steps) {
+        let old = before.and_then(|run| run.steps.get(index as usize));
+        let same = match old {
+            Some(old) => Arc::ptr_eq(old, step),
+            None => step.attempts == 0 && step.state == StepState::Pending,
+        };
+        if !same {
+            batch = batch.put(step_key(id, index), encode(StepRecord::from(&**step)));
+        }
+    }
+    for (step, attempt, output) in &traces.outputs {
+        batch = batch.put(output_key(id, *step, *attempt), output.as_bytes());
+    }
+    if !traces.events.is_empty() {
+        let record = EventRecord { at_ms: after.head.updated_ms, events: traces.events.clone() };
+        batch = batch.put(event_key(id, after.head.revision), encode(record));
+    }
+    batch
+}
+
+fn text(record: Record) -> Result<String, RunsError> {
+    let Record { key, value, .. } = record;
+    String::from_utf8(value).map_err(|_| {
+        let source = serde::de::Error::custom("it is not UTF-8");
+        RecordError::Malformed { key, source }.into()
+    })
+}
+
+/// The JSON text of a snapshot, and its digest.
+pub fn snapshot_of(value: &Value) -> (String, Digest) {
+    let text = value.to_string();
+    let digest = Digest::of(text.as_bytes());
+    (text, digest)
+}
+
+fn run_key_prefix() -> &'static str {
+    "run/"
+}
+
+fn run_key(id: RunId) -> String {
+    format!("run/{id}")
+}
+
+fn head_key(id: RunId) -> String {
+    format!("head/{id}")
+}
+
+fn step_key(id: RunId, step: u32) -> String {
+    format!("step/{id}/{step:04}")
+}
+
+fn output_key(id: RunId, step: u32, attempt: u32) -> String {
+    format!("output/{id}/{step:04}/{attempt:06}")
+}
+
+fn event_key(id: RunId, revision: u64) -> String {
+    format!("event/{id}/{revision:012}")
+}
+
+fn snapshot_key(digest: Digest) -> String {
+    format!("snapshot/{}", digest.hex())
+}

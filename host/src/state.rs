@@ -1,0 +1,210 @@
+//! The state folder: what lies where in `.belt`.
+//!
+//! Owns its layout, how it is found and made, and the driver files kept by digest. Never opens the store: that
+//! is the store's own folder, `store/`.
+
+use crate::digest::Digest;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The folder's name, as `.git` is git's.
+pub const STATE_FOLDER: &str = ".belt";
+
+/// A state folder.
+#[derive(Debug, Clone)]
+pub struct StateFolder {
+    root: PathBuf,
+}
+
+/// A state folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// No folder was named and none was found.
+    #[error("no `{STATE_FOLDER}` here or in a folder above; run something first, or name one with --state DIR")]
+    NotFound,
+    /// The file system refuses.
+    #[error("cannot {doing} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// The file system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A kept driver is not what its name says.
+    #[error("the kept driver `{}` is damaged: its bytes are {found}", path.display())]
+    DamagedDriver {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: Digest,
+    },
+}
+
+impl StateFolder {
+    /// The folder to write to: the one named, else the nearest `.belt` upwards, else a new one here. It is made
+    /// with a `.gitignore` of its own.
+    ///
+    /// # Errors
+    /// The file system's, with the folder's name.
+    pub fn open(named: Option<&Path>) -> Result<Self, StateError> {
+        let root = match named {
+            Some(root) => root.to_owned(),
+            None => nearest().unwrap_or_else(|| PathBuf::from(STATE_FOLDER)),
+        };
+        fs::create_dir_all(&root).map_err(io("make", &root))?;
+        let root = fs::canonicalize(&root).map_err(io("find", &root))?;
+        let state = StateFolder { root };
+        state.ignore()?;
+        Ok(state)
+    }
+
+    /// The folder to read from: the one named, else the nearest upwards.
+    ///
+    /// # Errors
+    /// [`StateError::NotFound`], or the file system's with the folder's name.
+    pub fn find(named: Option<&Path>) -> Result<Self, StateError> {
+        let root = match named {
+            Some(root) => root.to_owned(),
+            None => nearest().ok_or(StateError::NotFound)?,
+        };
+        let root = fs::canonicalize(&root).map_err(io("find", &root))?;
+        Ok(StateFolder { root })
+    }
+
+    /// Where it is, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The store's folder.
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
+    /// The folder of the runs' logs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// The out folder of a run that was not given another.
+    pub fn out(&self, run: &str) -> PathBuf {
+        self.root.join("out").join(run)
+    }
+
+    /// Keeps the bytes of a driver, durably, before a run names them.
+    ///
+    /// # Errors
+    /// The file system's, with the file's name.
+    pub fn keep_driver(&self, digest: Digest, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.driver(digest);
+        if path.exists() {
+            return Ok(());
+        }
+        let folder = self.root.join("drivers");
+        fs::create_dir_all(&folder).map_err(io("make", &folder))?;
+        let partial = folder.join(format!("{}.{}.partial", digest.hex(), std::process::id()));
+        write_synced(&partial, bytes).map_err(io("write", &partial))?;
+        fs::rename(&partial, &path).map_err(io("write", &path))?;
+        sync_folder(&folder).map_err(io("sync", &folder))
+    }
+
+    /// The bytes of a kept driver, checked against their digest.
+    ///
+    /// # Errors
+    /// [`StateError::DamagedDriver`], or the file system's with the file's name.
+    pub fn driver_bytes(&self, digest: Digest) -> Result<Vec<u8>, StateError> {
+        let path = self.driver(digest);
+        let bytes = fs::read(&path).map_err(io("read", &path))?;
+        match Digest::of(&bytes) {
+            found if found == digest => Ok(bytes),
+            found => Err(StateError::DamagedDriver { path, found }),
+        }
+    }
+
+    /// Where the driver of that digest is kept.
+    pub fn driver(&self, digest: Digest) -> PathBuf {
+        self.root.join("drivers").join(format!("{}.wasm", digest.hex()))
+    }
+
+    fn ignore(&self) -> Result<(), StateError> {
+        let path = self.root.join(".gitignore");
+        if path.exists() {
+            return Ok(());
+        }
+        fs::write(&path, "*\n").map_err(io("write", &path))
+    }
+}
+
+fn nearest() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().map(|folder| folder.join(STATE_FOLDER)).find(|state| state.is_dir())
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Syncs a folder and all that is in it, without following links out of it.
+///
+/// # Errors
+/// The file system's, with the file's name.
+pub fn sync_tree(folder: &Path) -> Result<(), StateError> {
+    let entries = fs::read_dir(folder).map_err(io("read", folder))?;
+    for entry in entries {
+        let entry = entry.map_err(io("read", folder))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(io("read", &path))?;
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        } else if kind.is_file() {
+            let synced = File::open(&path).and_then(|file| file.sync_data());
+            synced.map_err(io("sync", &path))?;
+        }
+    }
+    sync_folder(folder).map_err(io("sync", folder))
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::Io { doing, path, source }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_is_kept_by_digest_and_damage_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(Some(&folder.path().join("a/b"))).unwrap();
+        assert_eq!(fs::read_to_string(state.root().join(".gitignore")).unwrap(), "*\n");
+        let digest = Digest::of(b"wasm");
+        state.keep_driver(digest, b"wasm").unwrap();
+        state.keep_driver(digest, b"wasm").unwrap();
+        assert_eq!(state.driver_bytes(digest).unwrap(), b"wasm");
+        fs::write(state.driver(digest), b"rasm").unwrap();
+        let error = state.driver_bytes(digest).unwrap_err().to_string();
+        assert!(error.contains("is damaged") && error.contains(&digest.hex()), "{error}");
+    }
+
+    #[test]
+    fn a_tree_is_synced_without_following_links() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        fs::write(folder.path().join("sub/file"), b"x").unwrap();
+        std::os::unix::fs::symlink("/nowhere", folder.path().join("link")).unwrap();
+        sync_tree(folder.path()).unwrap();
+        assert!(sync_tree(&folder.path().join("none")).is_err());
+    }
+}

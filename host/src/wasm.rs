@@ -1,0 +1,51 @@
+//! Wasm drivers: loading components, and calling them in a sandbox.
+//!
+//! Owns wasmtime: no other module names it. An attempt gets a fresh store, the folders that were granted, and
+//! nothing else; what it breaks is its own. The caller decides when an attempt begins and when it has had its
+//! time; it stops one by dropping its future.
+
+mod engine;
+mod loader;
+
+mod attempt;
+mod context;
+mod denied_http;
+mod ended;
+mod guest;
+mod imports;
+mod limits;
+mod step_log;
+
+#[allow(missing_docs)]
+mod bindings;
+
+pub use attempt::Attempt;
+pub use bindings::beltline::driver::types::{Failure as GuestFailure, Request, RetryHint, RunInfo};
+pub use context::{Outputs, RunContext, StepSummary};
+pub use ended::Ended;
+pub use limits::{Limits, MEMORY_BYTES_MAX, MESSAGE_BYTES, OverLimit};
+pub use loader::{LoadError, Loaded, WasmHost};
+pub use step_log::StepLog;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Set once, when a run is asked to stop.
+pub type CancelFlag = Arc<AtomicBool>;
+
+/// A folder of the host that a guest sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Where it is.
+    pub host: PathBuf,
+    /// What the guest calls it.
+    pub guest: &'static str,
+    /// Whether it may be changed.
+    pub writable: bool,
+}
+
+/// wasmtime has an error type of its own; outside this module it is everybody's.
+fn fault(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::Error::from_boxed(error.into_boxed_dyn_error())
+}

@@ -1,0 +1,81 @@
+//! How an attempt ended, told apart: the driver's own answer, a trap, a limit. A fault of the host is none of
+//! these; it is an error.
+//!
+//! Owns the reading of wasmtime's errors. Never decides what is retried: that is the engine's.
+
+use super::bindings::beltline::driver::types::Failure as GuestFailure;
+use super::guest::Guest;
+use super::limits::{MESSAGE_BYTES, OverLimit, STACK_BYTES};
+use crate::text;
+use std::sync::Arc;
+use wasmtime::{Trap, WasmBacktrace};
+
+/// Frames of a trap's backtrace that are kept.
+const FRAMES: usize = 12;
+
+/// The end of an attempt that the host carried out as it should.
+#[derive(Debug)]
+pub enum Ended {
+    /// The driver says that the world matches.
+    Outcome {
+        /// Its message, cut to the limit.
+        message: String,
+        /// What it leaves for later steps: valid JSON within the limit.
+        output: Option<Arc<str>>,
+        /// When it wants to look again, in milliseconds.
+        requeue_after_ms: Option<u64>,
+    },
+    /// The driver says why the world does not match: data, not a fault.
+    Failure(GuestFailure),
+    /// The driver trapped, panicked, or answered what is no answer. The reason, with function names.
+    Trap(String),
+    /// The driver ran into a limit. The reason, with function names where it trapped.
+    Limit(OverLimit, String),
+}
+
+/// Reads an error of a guest's call. `None`: the fault is the host's.
+pub(super) fn from_error(error: &wasmtime::Error, guest: &Guest) -> Option<Ended> {
+    if guest.fault.is_some() {
+        return None;
+    }
+    let trap = error.downcast_ref::<Trap>().copied();
+    let said = guest.log.panic_message();
+    let cause = said.unwrap_or_else(|| match trap {
+        Some(trap) => trap.to_string(),
+        None => format!("{:#}", error.root_cause()),
+    });
+    let reason = text::cut(&format!("{cause}{}", backtrace(error)), MESSAGE_BYTES);
+    let limit = match trap {
+        Some(Trap::StackOverflow) => Some(OverLimit::bytes("stack", STACK_BYTES as u64)),
+        Some(_) | None => guest.memory.denied().cloned(),
+    };
+    Some(match limit {
+        Some(limit) => Ended::Limit(limit, reason),
+        None => Ended::Trap(reason),
+    })
+}
+
+/// The guest's functions, innermost first, one a line; empty where there are none.
+fn backtrace(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    let names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
+    let told = names.filter(|name| !is_panic_machinery(name)).take(FRAMES);
+    told.map(|name| format!("\n  at {name}")).collect()
+}
+
+/// Frames that every Rust panic or allocation failure has, and that tell nothing.
+fn is_panic_machinery(name: &str) -> bool {
+    const PREFIXES: [&str; 9] = [
+        "std::panicking",
+        "core::panicking",
+        "std::sys",
+        "std::process",
+        "std::alloc",
+        "alloc::alloc::handle_alloc_error",
+        "__rust",
+        "abort",
+        "rust_",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name.contains("__rust_")
+}

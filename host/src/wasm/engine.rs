@@ -1,0 +1,148 @@
+//! The wasmtime engine: its settings, its pool of instances, and the thread that ticks its epoch.
+//!
+//! Owns every setting that decides what an attempt costs and how it can be stopped. Never sees a driver.
+
+use super::limits;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use wasmtime::{
+    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
+
+/// How long a guest runs before it looks up: the longest that a cancel or a deadline can go unseen while a
+/// guest computes. Each look costs it well under a microsecond.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Attempts that can hold an instance at once; each reserves address space, not memory.
+const ATTEMPTS_AT_ONCE: u32 = 512;
+
+/// Core instances in one component: those made from JavaScript or Python have about a dozen.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+
+/// Memories and tables in one component.
+const MEMORIES_PER_COMPONENT: u32 = 4;
+const TABLES_PER_COMPONENT: u32 = 16;
+
+/// Memory that a pool slot keeps resident between attempts instead of giving it back: what most drivers
+/// touch. The kernel's pagemap scan finds the pages that need cleaning, so a large value costs nothing.
+const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+
+/// How instances get their memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// From a pool made in advance, cleaned with the kernel's help.
+    Pooling,
+    /// From a pool; the kernel lacks pagemap scan (Linux 6.7), so cleaning costs more.
+    PoolingWithoutScan,
+    /// Each on its own: the address space forbids a pool.
+    OnDemand,
+}
+
+impl Allocation {
+    /// What to tell the operator, where the best could not be had.
+    pub fn warning(self) -> Option<&'static str> {
+        match self {
+            Allocation::Pooling => None,
+            Allocation::PoolingWithoutScan => Some(
+                "this kernel has no pagemap scan (Linux 6.7 has): cleaning up after an attempt costs more",
+            ),
+            Allocation::OnDemand => Some(
+                "the address space is limited (ulimit -v), so instances are not pooled: an attempt costs more",
+            ),
+        }
+    }
+}
+
+/// Builds the engine with the best allocation that this machine allows.
+///
+/// # Errors
+/// Where not even instances on demand can be had: the text is wasmtime's.
+pub fn engine() -> wasmtime::Result<(Engine, Allocation)> {
+    let tries = [Allocation::Pooling, Allocation::PoolingWithoutScan];
+    for allocation in tries {
+        if let Ok(engine) = Engine::new(&config(allocation)) {
+            return Ok((engine, allocation));
+        }
+    }
+    let engine = Engine::new(&config(Allocation::OnDemand))?;
+    Ok((engine, Allocation::OnDemand))
+}
+
+fn config(allocation: Allocation) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(limits::STACK_BYTES)
+        // Gives up WASI 0.3's async in this engine, which no driver of today asks for, and a third of an
+        // attempt's cost. Drivers of 0.3 will get an engine of their own.
+        .concurrency_support(false)
+        .wasm_memory64(false)
+        // Names come from the name section; positions in source would need debug info that drivers strip.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .allocation_strategy(match allocation {
+            Allocation::Pooling => InstanceAllocationStrategy::Pooling(pool(Enabled::Yes)),
+            Allocation::PoolingWithoutScan => InstanceAllocationStrategy::Pooling(pool(Enabled::No)),
+            Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
+        });
+    config
+}
+
+fn pool(pagemap_scan: Enabled) -> PoolingAllocationConfig {
+    let resident = match pagemap_scan {
+        Enabled::Yes | Enabled::Auto => KEEP_RESIDENT_BYTES,
+        Enabled::No => 0,
+    };
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(ATTEMPTS_AT_ONCE)
+        .total_core_instances(ATTEMPTS_AT_ONCE * 8)
+        .total_memories(ATTEMPTS_AT_ONCE)
+        .total_tables(ATTEMPTS_AT_ONCE * 4)
+        .total_stacks(ATTEMPTS_AT_ONCE)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .table_elements(limits::TABLE_ELEMENTS)
+        .max_memory_size(limits::MEMORY_BYTES_MAX as usize)
+        .linear_memory_keep_resident(resident)
+        .table_keep_resident(resident)
+        .pagemap_scan(pagemap_scan);
+    pool
+}
+
+/// Ticks the engine's epoch from a thread of the operating system, so that no guest and no I/O can hold it up.
+/// The thread ends with the ticker.
+#[derive(Debug)]
+pub struct Ticker {
+    stop: Arc<AtomicBool>,
+}
+
+impl Ticker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The operating system's, where it allows no further thread.
+    pub fn start(engine: &Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (engine, stopped) = (engine.weak(), Arc::clone(&stop));
+        thread::Builder::new().name("epoch".into()).spawn(move || tick(&engine, &stopped))?;
+        Ok(Ticker { stop })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the tick is wall time by definition, and this thread only waits")]
+fn tick(engine: &EngineWeak, stopped: &AtomicBool) {
+    while !stopped.load(Ordering::Relaxed) {
+        thread::sleep(TICK);
+        let Some(engine) = engine.upgrade() else { return };
+        engine.increment_epoch();
+    }
+}

@@ -1,0 +1,140 @@
+//! What one attempt may use, and the limiter that holds it to its memory.
+//!
+//! Owns the defaults of the sandbox, each a constant with its reason, and counts linear memory and tables.
+//! Never decides what the operator may raise: that is the driver's entry in `belt.yaml`.
+
+use wasmtime::ResourceLimiter;
+
+/// Linear memory of an attempt, all memories of all its core instances together: an SBOM of a large lockfile
+/// fits in a quarter of it, and 200 attempts at once in half of a 24 GiB machine.
+pub const MEMORY_BYTES: u64 = 64 << 20;
+
+/// The most that `limits.memory` can ask for: what a 32-bit memory can address.
+pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+/// Table elements of an attempt, all tables together: twice what a component made from Python or JavaScript has.
+pub const TABLE_ELEMENTS: usize = 20_000;
+
+/// Bytes that one call of a driver may hand to the host: a resource, its output and room to spare.
+pub const HOST_CALL_BYTES: usize = 4 << 20;
+
+/// Resource handles (files, streams, pollables) alive at once: the usual limit of open files of a process.
+pub const LIVE_RESOURCES: usize = 1024;
+
+/// Random bytes of one call: the host makes them before the guest sees them.
+pub const RANDOM_BYTES: u64 = 64 << 10;
+
+/// Bytes of log lines that an attempt keeps; what follows is dropped and counted.
+pub const LOG_BYTES: u64 = 4 << 20;
+
+/// Log lines that an attempt keeps; what follows is dropped and counted.
+pub const LOG_LINES: u64 = 10_000;
+
+/// A longer line is split: nothing that reads a log needs to hold more of it at once.
+pub const LOG_LINE_BYTES: usize = 16 << 10;
+
+/// What a step may leave for later ones: see the one set of limits for every store and placement.
+pub const OUTPUT_BYTES: usize = 256 << 10;
+
+/// An outcome's message or a failure's reason.
+pub const MESSAGE_BYTES: usize = 4 << 10;
+
+/// A guest's own stack: wasmtime's default, named here so that a failure can name it.
+pub const STACK_BYTES: usize = 512 << 10;
+
+/// What an operator may set for a driver; the rest is the same for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory in bytes.
+    pub memory_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { memory_bytes: MEMORY_BYTES }
+    }
+}
+
+/// Which limit an attempt ran into, and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverLimit {
+    /// The limit's name, as in the table of the sandbox.
+    pub limit: &'static str,
+    /// Its value, with the unit.
+    pub value: String,
+}
+
+impl OverLimit {
+    /// Of a limit in bytes.
+    pub fn bytes(limit: &'static str, bytes: u64) -> Self {
+        OverLimit { limit, value: crate::text::size(bytes) }
+    }
+}
+
+/// Counts the memory and tables of one attempt. A growth over the limit is denied, as the specification of
+/// wasm has it, and remembered: a guest that dies of it is then told apart from one that merely trapped.
+#[derive(Debug)]
+pub struct Memory {
+    limits: Limits,
+    bytes: u64,
+    bytes_peak: u64,
+    elements: usize,
+    denied: Option<OverLimit>,
+}
+
+impl Memory {
+    /// Nothing used yet.
+    pub fn new(limits: Limits) -> Self {
+        Memory { limits, bytes: 0, bytes_peak: 0, elements: 0, denied: None }
+    }
+
+    /// The most linear memory in use at once, in bytes.
+    pub fn bytes_peak(&self) -> u64 {
+        self.bytes_peak
+    }
+
+    /// The limit that a denied growth ran into, if one was.
+    pub fn denied(&self) -> Option<&OverLimit> {
+        self.denied.as_ref()
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let bytes = self.bytes.saturating_add(desired.saturating_sub(current) as u64);
+        if bytes > self.limits.memory_bytes {
+            self.denied = Some(OverLimit::bytes("memory", self.limits.memory_bytes));
+            return Ok(false);
+        }
+        self.bytes = bytes;
+        self.bytes_peak = self.bytes_peak.max(bytes);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        if elements > TABLE_ELEMENTS {
+            let value = format!("{TABLE_ELEMENTS} elements");
+            self.denied = Some(OverLimit { limit: "tables", value });
+            return Ok(false);
+        }
+        self.elements = elements;
+        Ok(true)
+    }
+}
