@@ -1,0 +1,416 @@
+//! The embedded store: an append-only log in one folder, with every key in memory.
+//!
+//! It owns who waits for whom: commits are written one after the other, and whichever caller finds
+//! the log idle syncs it for all that wait ([`Embedded::sync_now`]). A lone caller meets no other
+//! thread. The format of the files, what is cut and what is refused: `docs/store.md`.
+//!
+//! One process has the folder at a time. It never repairs damage: that is for people to decide, who
+//! can read what is whole with [`Embedded::open_read_only`].
+
+mod bytes;
+mod compact;
+mod damage;
+mod disk;
+mod frame;
+mod index;
+mod keys;
+mod lock;
+mod log;
+mod marker;
+mod recover;
+mod scan;
+mod segment;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+pub use self::damage::{Damage, Flaw};
+
+use self::disk::Disk;
+use self::index::Slot;
+use self::lock::Lock;
+use self::log::{Log, SealError};
+use self::recover::Access;
+use self::segment::Segment;
+use super::{Batch, Counters, Order, Record, Revision, Store, StoreError};
+
+/// A segment of this length is sealed at the next commit. Opening reads the newest segment whole
+/// (16 MiB in about 10 ms) and of the others the keys only; a seal costs one sync.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A store in one folder.
+pub struct Embedded {
+    access: Access,
+    state: Mutex<State>,
+    /// Told whenever a sync ends.
+    sync_ended: Condvar,
+    _lock: Option<Lock>,
+}
+
+struct State {
+    log: Log,
+    /// A caller is waiting for the disk, without holding the state. It alone may sync or seal: two
+    /// that sync one file at once may each be told only half of the truth about a failure.
+    syncing: bool,
+    compacting: bool,
+    /// Revisions that were taken back.
+    lost: Vec<Lost>,
+    /// Found while opening, and by reads since. Only of a store opened to read.
+    damage: Vec<Damage>,
+}
+
+/// Revisions that were taken back, and why.
+struct Lost {
+    from: Revision,
+    to: Revision,
+    path: PathBuf,
+    cause: String,
+}
+
+impl Embedded {
+    /// Opens the store in `dir`; makes the folder if there is none. All that is found is durable when
+    /// this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] by whichever process has it; [`StoreError::Damaged`] with everything
+    /// that is wrong, in which case nothing in the folder has been changed;
+    /// [`StoreError::Version`]; [`StoreError::ReadOnly`]; [`StoreError::Full`].
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_on(Disk::new(dir), SEGMENT_BYTES)
+    }
+
+    fn open_on(disk: Disk, segment_bytes: u64) -> Result<Self, StoreError> {
+        disk.make_dir()?;
+        let lock = Lock::exclusive(&disk)?;
+        Ok(Self::of(
+            Access::Write,
+            Log::open(disk, segment_bytes)?,
+            Vec::new(),
+            Some(lock),
+        ))
+    }
+
+    /// Opens the store in `dir` to read what is whole, damaged or not, and changes nothing in it.
+    ///
+    /// A record whose value is damaged is an error of [`Store::get`] and left out by [`Store::scan`];
+    /// [`Embedded::damage`] names it. Where damage hides which keys a commit changed, keys may be
+    /// missing or have an older value; `damage` then has an entry without keys.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while a writer has it; [`StoreError::Version`]; [`StoreError::Io`] where
+    /// there is no such folder.
+    pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
+        let disk = Disk::new(dir);
+        let lock = Lock::shared(&disk)?;
+        let (log, damage) = Log::open_read_only(disk)?;
+        Ok(Self::of(Access::Read, log, damage, lock))
+    }
+
+    fn of(access: Access, log: Log, damage: Vec<Damage>, lock: Option<Lock>) -> Self {
+        let state = State {
+            log,
+            syncing: false,
+            compacting: false,
+            lost: Vec::new(),
+            damage,
+        };
+        Self {
+            access,
+            state: Mutex::new(state),
+            sync_ended: Condvar::new(),
+            _lock: lock,
+        }
+    }
+
+    /// What is damaged, as far as it has been read: everything but values in sealed segments when
+    /// opened with [`Embedded::open_read_only`], those too once they have been read. Empty for a store
+    /// that is open to write.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.state().damage.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no thread panics while it holds the log")
+    }
+
+    fn get_now(&self, key: &str) -> Result<Option<Record>, StoreError> {
+        loop {
+            let mut state = self.state();
+            state.log.mend()?;
+            let generation = state.log.generation;
+            let Some(found) = state.log.index.get(key).copied() else {
+                return Ok(None);
+            };
+            let place = state.log.place(key, found)?;
+            drop(state);
+            match self.read(&place, generation)? {
+                Read::Whole(record) => return Ok(Some(record)),
+                Read::Damaged(damage) => return Err(StoreError::Damaged(damage)),
+                Read::Stale => {}
+            }
+        }
+    }
+
+    fn scan_now(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        'again: loop {
+            let mut state = self.state();
+            state.log.mend()?;
+            let generation = state.log.generation;
+            let slots = state.log.index.scan(prefix, after, order).take(limit);
+            let places = slots.map(|(key, slot)| state.log.place(key, *slot));
+            let places = places.collect::<Result<Vec<_>, _>>()?;
+            drop(state);
+            let mut records = Vec::with_capacity(places.len());
+            for place in &places {
+                match (self.read(place, generation)?, self.access) {
+                    (Read::Whole(record), _) => records.push(record),
+                    (Read::Damaged(_), Access::Read) => {}
+                    (Read::Damaged(damage), Access::Write) => {
+                        return Err(StoreError::Damaged(damage));
+                    }
+                    (Read::Stale, _) => continue 'again,
+                }
+            }
+            return Ok(records);
+        }
+    }
+
+    /// Reads a value, without holding the state.
+    fn read(&self, place: &Place, generation: u64) -> Result<Read, StoreError> {
+        match place
+            .segment
+            .read_value(&place.path, &place.key, &place.slot)
+        {
+            Ok(value) => {
+                let (key, revision) = (place.key.clone(), Revision::new(place.slot.revision));
+                Ok(Read::Whole(Record {
+                    key,
+                    value,
+                    revision,
+                }))
+            }
+            Err(StoreError::Damaged(damage)) => {
+                let mut state = self.state();
+                if state.log.generation != generation {
+                    return Ok(Read::Stale);
+                }
+                if self.access == Access::Read {
+                    let new = damage.iter().filter(|one| !state.damage.contains(one));
+                    let new: Vec<Damage> = new.cloned().collect();
+                    state.damage.extend(new);
+                }
+                Ok(Read::Damaged(damage))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn commit_now(&self, batch: &Batch) -> Result<Revision, StoreError> {
+        batch.check()?;
+        let mut state = self.state();
+        if self.access == Access::Read {
+            let path = state.log.disk.dir().to_owned();
+            return Err(StoreError::ReadOnly { path, source: None });
+        }
+        state.log.mend()?;
+        if !state.log.is_full() {
+            return state.log.commit(batch);
+        }
+        while state.syncing {
+            state = self.wait(state);
+        }
+        let sealed = state.log.seal();
+        self.sync_ended.notify_all();
+        match sealed {
+            Ok(()) => {}
+            Err(SealError::Write(error)) => return Err(error),
+            Err(SealError::Sync(error)) => return Err(state.take_back(error)),
+        }
+        let revision = state.log.commit(batch);
+        self.compact(state);
+        revision
+    }
+
+    /// Rewrites what is still needed of the sealed segments, if that is due. Others go on meanwhile.
+    ///
+    /// The commit that led here has been made, whatever becomes of this: a failure is counted, leaves
+    /// the old segments in place, and is met again at the next seal.
+    fn compact(&self, mut state: MutexGuard<'_, State>) {
+        if state.compacting {
+            return;
+        }
+        let Some(plan) = compact::plan(&state.log) else {
+            return;
+        };
+        state.compacting = true;
+        drop(state);
+        let built = plan.build();
+        let mut state = self.state();
+        let done = built.and_then(|built| built.install(&mut state.log));
+        state.compacting = false;
+        if done.is_err() {
+            state.log.counters.compactions_failed += 1;
+        }
+    }
+
+    /// The group commit: the first caller to find the log idle syncs all that is written by then; those
+    /// that come meanwhile wait, and one of them syncs what is left.
+    fn sync_now(&self, upto: Revision) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let (segment, mark) = loop {
+            if let Some(lost) = state
+                .lost
+                .iter()
+                .find(|lost| (lost.from..=lost.to).contains(&upto))
+            {
+                return Err(lost.error());
+            }
+            if upto.number() <= state.log.synced.revision {
+                return Ok(());
+            }
+            state.log.mend()?;
+            match state
+                .log
+                .written()
+                .filter(|(_, mark)| upto.number() <= mark.revision)
+            {
+                Some(_) if state.syncing => state = self.wait(state),
+                Some(written) => break written,
+                None => {
+                    let last = Revision::new(state.log.last);
+                    return Err(StoreError::Unwritten { asked: upto, last });
+                }
+            }
+        };
+        state.syncing = true;
+        let disk = state.log.disk.clone();
+        drop(state);
+        let synced = disk.sync(&segment.file, &segment.name.to_string());
+        let mut state = self.state();
+        state.syncing = false;
+        let done = match synced {
+            Ok(()) => {
+                state.log.counters.syncs += 1;
+                state.log.mark(mark);
+                Ok(())
+            }
+            Err(error) => Err(state.take_back(error)),
+        };
+        drop(state);
+        self.sync_ended.notify_all();
+        done
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.sync_ended
+            .wait(state)
+            .expect("no thread panics while it holds the log")
+    }
+}
+
+impl State {
+    /// The disk refused to sync: nothing since the last sync that succeeded may be believed.
+    fn take_back(&mut self, error: StoreError) -> StoreError {
+        let (from, to) = self.log.unsynced();
+        if from > to {
+            // Nothing was at stake but a seal; what is written is as it was.
+            return self.log.take_back().err().unwrap_or(error);
+        }
+        let path = self.log.disk.dir().to_owned();
+        let lost = Lost {
+            from,
+            to,
+            path,
+            cause: cause(&error),
+        };
+        let told = lost.error();
+        self.lost.push(lost);
+        // Where this fails too, the log stays broken and each call tries it first.
+        self.log.take_back().err();
+        told
+    }
+}
+
+impl Lost {
+    fn error(&self) -> StoreError {
+        let Self {
+            from,
+            to,
+            path,
+            cause,
+        } = self;
+        StoreError::Lost {
+            from: *from,
+            to: *to,
+            path: path.clone(),
+            cause: cause.clone(),
+        }
+    }
+}
+
+/// An error with what the system said.
+fn cause(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Where a record is.
+struct Place {
+    key: String,
+    slot: Slot,
+    segment: Arc<Segment>,
+    path: PathBuf,
+}
+
+/// What was found there.
+enum Read {
+    Whole(Record),
+    Damaged(Vec<Damage>),
+    /// The log has been read anew since the place was looked up.
+    Stale,
+}
+
+impl Store for Embedded {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        async move { self.get_now(key) }.boxed()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        order: Order,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        async move { self.scan_now(prefix, after, order, limit) }.boxed()
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        async move { self.commit_now(&batch) }.boxed()
+    }
+
+    fn sync(&self, upto: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move { self.sync_now(upto) }.boxed()
+    }
+
+    fn counters(&self) -> Counters {
+        self.state().log.counters
+    }
+}

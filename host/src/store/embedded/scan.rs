@@ -1,0 +1,416 @@
+//! Reads a segment frame by frame, and goes on behind what it cannot read.
+//!
+//! It reports; it decides nothing but the one question that only the bytes can answer, whether what
+//! is wrong at the end of the newest segment is a torn tail ([`Scan::judge`]).
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use super::super::StoreError;
+use super::damage::{Damage, Flaw};
+use super::disk::Disk;
+use super::frame::{FRAME_BYTES_MAX, Head, Kind, MAGIC_BYTES, Side, value_checksum};
+use super::index::Slot;
+use super::keys::KeyRow;
+use super::segment::{HEADER_BYTES, Segment};
+
+/// What a segment holds.
+pub(super) struct Scan {
+    /// Every change that can be told, in order; also those behind a fault, and those whose value is
+    /// damaged, so that reading them names the damage instead of finding an older value.
+    pub(super) rows: Vec<KeyRow>,
+    /// The end of the last frame.
+    pub(super) end: u64,
+    /// The revision of the last frame.
+    pub(super) last: u64,
+    /// Whether it ends with a seal.
+    pub(super) sealed: bool,
+    /// The revision of the frame that ends at the mark asked for.
+    pub(super) at_mark: Option<u64>,
+    faults: Vec<Fault>,
+    /// The highest revision that a frame behind the first fault knows as synced; `None`: nothing is
+    /// behind it.
+    witness: Option<u64>,
+    file_bytes: u64,
+}
+
+/// Damage, if it is not a torn tail.
+struct Fault {
+    damage: Damage,
+    /// Where its frame begins.
+    frame: u64,
+    /// How many rows and which revision came before it.
+    rows_before: usize,
+    last_before: u64,
+    /// A whole page of zeros is in it, as where a page never reached the disk.
+    zero_page: bool,
+}
+
+/// What the end of the newest segment is.
+pub(super) enum Judged {
+    /// All that it holds is whole.
+    Whole,
+    /// Whole up to there; what follows was never synced.
+    Torn,
+    /// Something that was synced cannot be read.
+    Damaged(Vec<Damage>),
+}
+
+/// Reads all of the segment. `mark` is the offset of the marker, if it is in this segment.
+pub(super) fn scan(disk: &Disk, segment: &Segment, mark: Option<u64>) -> Result<Scan, StoreError> {
+    let file_bytes = segment.len(disk)?;
+    let scan = Scan {
+        rows: Vec::new(),
+        end: HEADER_BYTES as u64,
+        last: segment.previous,
+        sealed: false,
+        at_mark: (mark == Some(HEADER_BYTES as u64)).then_some(segment.previous),
+        faults: Vec::new(),
+        witness: None,
+        file_bytes,
+    };
+    let window = Window {
+        disk,
+        segment,
+        file_bytes,
+        start: 0,
+        bytes: Vec::new(),
+    };
+    let mut scanner = Scanner {
+        segment,
+        window,
+        mark,
+        at: scan.end,
+        scan,
+    };
+    while scanner.at < file_bytes {
+        scanner.step()?;
+    }
+    Ok(scanner.scan)
+}
+
+impl Scan {
+    /// All that is wrong, taken as damage: in a segment that is not the newest nothing may be torn.
+    pub(super) fn damage(&self) -> Vec<Damage> {
+        self.faults
+            .iter()
+            .map(|fault| fault.damage.clone())
+            .collect()
+    }
+
+    /// Tells a torn tail from damage, and cuts it off the scan. Everything up to `synced` is durable.
+    ///
+    /// Beyond it, bytes are torn where nothing readable follows them. Where something does, pages may
+    /// have reached the disk out of order: then a page of zeros is among them, and no frame behind
+    /// knows them as synced.
+    pub(super) fn judge(&mut self, synced: u64) -> Judged {
+        let Some(first) = self.faults.first() else {
+            return Judged::Whole;
+        };
+        let torn = match self.witness {
+            Some(witness) => witness <= first.last_before && first.zero_page,
+            None => true,
+        };
+        if first.frame < synced || !torn {
+            return Judged::Damaged(self.damage());
+        }
+        self.rows.truncate(first.rows_before);
+        self.end = first.frame;
+        self.last = first.last_before;
+        self.sealed = first.damage.flaw == Flaw::BehindSeal;
+        Judged::Torn
+    }
+}
+
+struct Scanner<'a> {
+    segment: &'a Segment,
+    window: Window<'a>,
+    mark: Option<u64>,
+    at: u64,
+    scan: Scan,
+}
+
+impl Scanner<'_> {
+    /// Reads the frame at `at`, or passes over what is none.
+    fn step(&mut self) -> Result<(), StoreError> {
+        if self.scan.sealed {
+            self.fault(self.at, Flaw::BehindSeal, Vec::new(), false);
+            self.at = self.scan.file_bytes;
+            return Ok(());
+        }
+        match Head::decode(self.window.at(self.at)?, Side::Front, self.segment.salt) {
+            Some(head) => self.frame(head, true),
+            None => self.resume(),
+        }
+    }
+
+    /// There is no front head at `at`: goes on with the next whole head of either side.
+    fn resume(&mut self) -> Result<(), StoreError> {
+        let mut from = self.at + 1;
+        loop {
+            let Some((place, side, head)) = self.window.next_head(from)? else {
+                return self.pass_over(self.scan.file_bytes);
+            };
+            let before = match side {
+                Side::Front => 0,
+                Side::Back => (head.head_bytes() + head.values_bytes()) as u64,
+            };
+            match place.checked_sub(before) {
+                Some(start) if start >= self.at => {
+                    if start > self.at {
+                        self.pass_over(start)?;
+                    }
+                    return match side {
+                        Side::Front => Ok(()),
+                        Side::Back => self.frame(head, false),
+                    };
+                }
+                // The back of a frame that began before: its front has been read and was wrong.
+                Some(_) | None => from = place + 1,
+            }
+        }
+    }
+
+    fn pass_over(&mut self, to: u64) -> Result<(), StoreError> {
+        let zero_page = self.window.zero_page(self.at, to)?;
+        self.fault(self.at, Flaw::Unreadable { to }, Vec::new(), zero_page);
+        self.at = to;
+        Ok(())
+    }
+
+    /// Takes the frame at `at`, whose head is known from one of its copies.
+    fn frame(&mut self, head: Head, front_whole: bool) -> Result<(), StoreError> {
+        let start = self.at;
+        let end = start + head.frame_bytes() as u64;
+        if !self.scan.faults.is_empty() {
+            let witness = self.scan.witness.unwrap_or_default();
+            self.scan.witness = Some(witness.max(head.synced));
+        }
+        self.follow(start, &head);
+        if end > self.scan.file_bytes {
+            let to = self.scan.file_bytes;
+            self.fault(start, Flaw::Unreadable { to }, keys(&head), false);
+        } else {
+            self.compare(start, end, &head, front_whole)?;
+        }
+        self.take(start, &head);
+        self.at = end.min(self.scan.file_bytes);
+        self.scan.end = self.at;
+        self.scan.last = head.revision;
+        self.scan.sealed = head.kind == Kind::Seal;
+        if self.mark == Some(end) {
+            self.scan.at_mark = Some(head.revision);
+        }
+        Ok(())
+    }
+
+    /// Checks that the frame follows the one before it.
+    fn follow(&mut self, start: u64, head: &Head) {
+        let advances = match head.kind {
+            Kind::Commit => head.revision > self.scan.last,
+            Kind::Seal => head.revision >= self.scan.last,
+        };
+        let behind_hole = self
+            .scan
+            .faults
+            .last()
+            .is_some_and(|fault| fault.damage.flaw == Flaw::Unreadable { to: start });
+        if !advances || (head.previous != self.scan.last && !behind_hole) {
+            let flaw = Flaw::Gap {
+                found: self.scan.last,
+                named: head.previous,
+            };
+            self.fault(start, flaw, Vec::new(), false);
+        }
+    }
+
+    /// Compares the frame's values with their checksums, and its two heads with each other.
+    fn compare(
+        &mut self,
+        start: u64,
+        end: u64,
+        head: &Head,
+        front_whole: bool,
+    ) -> Result<(), StoreError> {
+        let zero_page = self.window.zero_page(start, end)?;
+        let salt = self.segment.salt;
+        let frame = self
+            .window
+            .at(start)?
+            .get(..head.frame_bytes())
+            .unwrap_or_default();
+        let (front, rest) = frame
+            .split_at_checked(head.head_bytes())
+            .unwrap_or_default();
+        let (mut values, back) = rest
+            .split_at_checked(head.values_bytes())
+            .unwrap_or_default();
+        let mut flaws = Vec::new();
+        if !front_whole
+            || Side::of(back) != Some(Side::Back)
+            || front.get(MAGIC_BYTES..) != back.get(MAGIC_BYTES..)
+        {
+            let offset = if front_whole {
+                end - front.len() as u64
+            } else {
+                start
+            };
+            flaws.push((offset, Flaw::HeadCopy, keys(head)));
+        }
+        let mut offset = start + front.len() as u64;
+        for row in &head.rows {
+            let (value, rest) = values
+                .split_at_checked(row.value_bytes as usize)
+                .unwrap_or_default();
+            if value_checksum(value, salt, head.revision) != row.value_checksum {
+                flaws.push((offset, Flaw::Value, vec![row.key.to_string()]));
+            }
+            values = rest;
+            offset += u64::from(row.value_bytes);
+        }
+        for (offset, flaw, keys) in flaws {
+            self.fault_at(offset, start, flaw, keys, zero_page);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, start: u64, head: &Head) {
+        let mut offset = start + head.head_bytes() as u64;
+        for row in &head.rows {
+            let slot = Slot {
+                segment: self.segment.name,
+                offset,
+                value_bytes: row.value_bytes,
+                value_checksum: row.value_checksum,
+                revision: head.revision,
+            };
+            offset += u64::from(row.value_bytes);
+            self.scan.rows.push(KeyRow {
+                change: row.change,
+                key: row.key.clone(),
+                slot,
+            });
+        }
+    }
+
+    fn fault(&mut self, frame: u64, flaw: Flaw, keys: Vec<String>, zero_page: bool) {
+        self.fault_at(frame, frame, flaw, keys, zero_page);
+    }
+
+    fn fault_at(
+        &mut self,
+        offset: u64,
+        frame: u64,
+        flaw: Flaw,
+        keys: Vec<String>,
+        zero_page: bool,
+    ) {
+        let file = self.window.disk.path(&self.segment.name.to_string());
+        self.scan.faults.push(Fault {
+            damage: Damage {
+                file,
+                offset,
+                flaw,
+                keys,
+            },
+            frame,
+            rows_before: self.scan.rows.len(),
+            last_before: self.scan.last,
+            zero_page,
+        });
+    }
+}
+
+fn keys(head: &Head) -> Vec<String> {
+    head.rows.iter().map(|row| row.key.to_string()).collect()
+}
+
+/// How much of a segment is in memory at a time; at least one longest frame.
+const WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// The unit in which the system brings a file to the disk.
+const PAGE_BYTES: u64 = 4096;
+
+/// The part of the segment that is in memory.
+struct Window<'a> {
+    disk: &'a Disk,
+    segment: &'a Segment,
+    file_bytes: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// The bytes from `offset` on: at least as many as the longest frame has, or all up to the end.
+    fn at(&mut self, offset: u64) -> Result<&[u8], StoreError> {
+        let wanted = (offset + FRAME_BYTES_MAX as u64).min(self.file_bytes);
+        let held = self.start + self.bytes.len() as u64;
+        if offset < self.start || wanted > held {
+            self.load(offset)?;
+        }
+        Ok(self
+            .bytes
+            .get((offset - self.start) as usize..)
+            .unwrap_or_default())
+    }
+
+    fn load(&mut self, offset: u64) -> Result<(), StoreError> {
+        let end = (offset + WINDOW_BYTES as u64).min(self.file_bytes);
+        self.bytes.clear();
+        self.bytes.resize(end.saturating_sub(offset) as usize, 0);
+        self.start = offset;
+        let file: &File = &self.segment.file;
+        file.read_exact_at(&mut self.bytes, offset)
+            .map_err(|source| {
+                StoreError::io(
+                    "read",
+                    &self.disk.path(&self.segment.name.to_string()),
+                    source,
+                )
+            })
+    }
+
+    /// The first whole head at or behind `from`.
+    fn next_head(&mut self, mut from: u64) -> Result<Option<(u64, Side, Head)>, StoreError> {
+        let salt = self.segment.salt;
+        while from < self.file_bytes {
+            let bytes = self.at(from)?;
+            let found = bytes
+                .windows(MAGIC_BYTES)
+                .position(|four| Side::of(four).is_some());
+            let Some(place) = found else {
+                // A magic may stand across the end of the window, not of the file.
+                from += (bytes.len() as u64)
+                    .saturating_sub(MAGIC_BYTES as u64 - 1)
+                    .max(1);
+                continue;
+            };
+            from += place as u64;
+            let bytes = self.at(from)?;
+            if let Some(side) = Side::of(bytes)
+                && let Some(head) = Head::decode(bytes, side, salt)
+            {
+                return Ok(Some((from, side, head)));
+            }
+            from += 1;
+        }
+        Ok(None)
+    }
+
+    /// Whether a whole page within these bytes is zero.
+    fn zero_page(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {
+        let mut page = from.next_multiple_of(PAGE_BYTES);
+        while page + PAGE_BYTES <= to {
+            let bytes = self
+                .at(page)?
+                .get(..PAGE_BYTES as usize)
+                .unwrap_or_default();
+            if bytes.iter().all(|byte| *byte == 0) {
+                return Ok(true);
+            }
+            page += PAGE_BYTES;
+        }
+        Ok(false)
+    }
+}
+
+const _: () = assert!(WINDOW_BYTES >= FRAME_BYTES_MAX);
