@@ -73,7 +73,7 @@ impl Change<'_> {
     }
 
     /// Ends the run as timed out: what has begun is timed out with it, what has not is skipped.
-    fn time_out(&mut self) {
+    pub(crate) fn time_out(&mut self) {
         for step in self.indices() {
             let Some(current) = self.step(step) else {
                 continue;

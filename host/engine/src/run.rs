@@ -116,9 +116,9 @@ impl Run {
     /// Folds one input into the next state. `None` says that nothing changes: the answer is late,
     /// repeated or of another attempt, the request is refused, or nothing is due.
     ///
-    /// Only [`Input::Tick`] enforces deadlines: an answer that is here counts even if its deadline was
-    /// over before anybody looked, and attempts that died with the host are started again, one by one,
-    /// before the time that it was down is held against them.
+    /// Deadlines are enforced by [`Input::Tick`]; that of the run by [`Input::Start`] too. So an answer
+    /// that is here counts even if its deadline was over before anybody looked, and attempts that died
+    /// with the host are started again, one by one, before its downtime is held against them.
     pub fn on(&self, input: &Input, now_ms: u64) -> Option<Run> {
         let mut change = Change::of(self, now_ms);
         change.clamp();

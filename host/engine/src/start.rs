@@ -11,8 +11,12 @@ use crate::{Failure, FailureKind, OnLost, Phase, Placement, Step, StepState};
 pub const STARTS_MAX: u32 = 2;
 
 impl Change<'_> {
-    /// Starts an attempt that is wanted, or starts again one that died with the host.
+    /// Starts an attempt that is wanted, or starts again one that died with the host. A run whose own
+    /// timeout has passed ends instead: nothing may begin in it, and the shell is to see that.
     pub(crate) fn start(&mut self, step: u32, attempt: u32, placement: Placement) {
+        if matches!(*self.phase(), Phase::Running { deadline_ms } if deadline_ms <= self.now_ms) {
+            return self.time_out();
+        }
         let Some(current) = self.step(step) else {
             return;
         };
@@ -62,7 +66,7 @@ impl Change<'_> {
 
     fn may_begin(&self, step: u32) -> bool {
         match self.phase() {
-            Phase::Running { deadline_ms } => *deadline_ms > self.now_ms && self.is_ready(step),
+            Phase::Running { .. } => self.is_ready(step),
             Phase::Cancelling { .. } | Phase::Ended { .. } => false,
         }
     }
@@ -76,9 +80,8 @@ impl Change<'_> {
         placement: Placement,
     ) {
         match self.phase() {
-            Phase::Running { deadline_ms } if *deadline_ms > self.now_ms => {}
-            // The run's own timeout is about to end it.
-            Phase::Running { .. } | Phase::Ended { .. } => return,
+            Phase::Running { .. } => {}
+            Phase::Ended { .. } => return,
             // It no longer runs, and starting it only to stop it serves nobody.
             Phase::Cancelling { .. } => {
                 let at_ms = self.stamp_ms;

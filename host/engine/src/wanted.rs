@@ -13,8 +13,8 @@ pub enum Effect {
         /// The number of the attempt.
         attempt: u32,
         /// Whether its start is recorded. If not, [`crate::Input::Start`] comes first. If so, and it is a
-        /// wasm attempt that this host is not performing, also: it is lost, and starts again. Where the
-        /// run is not to go on, a start changes nothing but what [`crate::Run::is_open`] then says.
+        /// wasm attempt that this host is not performing, also: it is lost, and starts again. After a
+        /// start, [`crate::Run::is_open`] says whether the attempt is to run.
         started: bool,
         /// Whether the run was asked to stop: the driver is to be told.
         cancel: bool,

@@ -231,7 +231,6 @@ fn another_answer_does_not_beat_the_deadline_of_the_run() {
             2m step a attempt 1 ok
                 a 1 ended: done
                 a succeeded
-              then tick
                 b skipped
                 run timed_out
             run timed_out at 120s: a succeeded, b skipped

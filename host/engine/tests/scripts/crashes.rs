@@ -450,7 +450,6 @@ fn a_run_whose_timeout_passed_meanwhile_starts_nothing() {
                 run started, 1 steps
                 a 1 started, start 1, wasm
             10m crash
-              then tick
                 a 1 ended: run_timeout: the run's timeout of 5m passed
                 a timed_out
                 run timed_out

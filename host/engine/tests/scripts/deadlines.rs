@@ -81,10 +81,10 @@ fn a_run_that_times_out_before_anything_began_skips_all() {
             0s
                 run started, 1 steps
             5m step a attempt 1 starts
-                nothing changes
-            5m tick
                 a skipped
                 run timed_out
+            5m tick
+                nothing changes
             run timed_out at 300s: a skipped
             wants nothing
         "#]],

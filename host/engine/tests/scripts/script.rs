@@ -124,7 +124,7 @@ impl Player {
         }
         while let Some((step, attempt)) = self.unperformed() {
             let placement = self.placements[step as usize];
-            let changed = self.fold(
+            self.fold(
                 &Input::Start {
                     step,
                     attempt,
@@ -134,8 +134,6 @@ impl Player {
             );
             if self.run.is_open(step, attempt) {
                 self.performing.insert((step, attempt));
-            } else if !changed {
-                break;
             }
         }
         let due = |effect: &Effect| matches!(effect, Effect::Wake { at_ms } if *at_ms <= now_ms);
