@@ -7,14 +7,18 @@
 //! typed reader that collects every mistake (`fields`), and what takes several documents to see is in
 //! `check`. A document whose types exist is valid by itself.
 
+mod check;
 mod config;
 mod diagnostics;
 mod fields;
 mod json;
 mod names;
+mod overrides;
 mod pipeline;
 mod quantity;
 mod resource;
+mod schema;
+mod sort;
 mod source;
 mod tree;
 mod yaml;
@@ -26,12 +30,14 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use check::{check_run, lint};
 pub use config::{
     Config, DriverEntry, Grants, Limits, NativeDriver, OutGrant, Token, WasmDriver, Wire,
     WorkspaceGrant,
 };
 pub use diagnostics::{Diagnostic, Diagnostics, Mark, Position};
 pub use names::{NameError, RESERVED, check_name, check_subject_token, check_token, near};
+pub use overrides::{Override, OverrideError, apply_overrides};
 pub use pipeline::{
     OnLost, Pipeline, QUEUE_TIMEOUT_DEFAULT, RUN_TIMEOUT_DEFAULT, Retry, STEP_TIMEOUT_DEFAULT,
     StepDocument,
@@ -44,9 +50,10 @@ pub use source::STDIN;
 pub mod limits {
     pub use super::config::{
         CONFIG_BYTES_MAX, DRIVERS_MAX, FILES_MAX, KINDS_MAX, LOG_BYTES_MAX, LOG_LINES_MAX,
-        MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX, TABLE_ELEMENTS_MAX, WRITTEN_BYTES_MAX,
+        MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX, PATH_BYTES_MAX, TABLE_ELEMENTS_MAX, WRITTEN_BYTES_MAX,
     };
     pub use super::diagnostics::SHOWN_MAX;
+    pub use super::fields::NOTE_BYTES_MAX;
     pub use super::names::{NAME_LENGTH_MAX, TOKEN_LENGTH_MAX};
     pub use super::pipeline::{
         ATTEMPTS_MAX, CONTEXT_BYTES_MAX, FACTOR_MAX, STEPS_MAX, WITH_BYTES_MAX,
@@ -58,9 +65,9 @@ pub mod limits {
 }
 
 use diagnostics::Report;
-use fields::Hints;
+use sort::{Sort, sort_of};
 use source::FILE_BYTES_MAX;
-use tree::{Content, Entry, Node};
+use tree::Node;
 
 /// A checked document and where its parts were written. It derefs to its value.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +101,20 @@ impl<T> Document<T> {
         Diagnostic {
             position: self.position(pointer),
             message: message.into(),
+        }
+    }
+}
+
+impl<T> Document<T> {
+    /// A mistake at the key under which a pointer's last part stands.
+    fn mistake_at_key(&self, pointer: &str, message: String) -> Diagnostic {
+        let mark = Some(self.tree.key_mark_at(pointer));
+        Diagnostic {
+            position: Position {
+                file: Arc::clone(&self.file),
+                mark,
+            },
+            message,
         }
     }
 }
@@ -162,6 +183,12 @@ pub fn read_bytes(file: &str, bytes: &[u8]) -> Result<Documents, Diagnostics> {
 }
 
 impl Documents {
+    /// The definition of a kind, if one is here.
+    #[must_use]
+    pub fn definition_of(&self, kind: &str) -> Option<&Document<Definition>> {
+        check::definition_of(&self.definitions, kind)
+    }
+
     fn read(&mut self, bytes: &[u8], report: &Report) {
         if bytes.len() as u64 > FILE_BYTES_MAX {
             let (length, limit) = (bytes.len(), format_size(FILE_BYTES_MAX));
@@ -228,112 +255,4 @@ fn parse(text: &str, report: &Report) -> Vec<Node> {
         }
     }
     yaml::parse(text, report)
-}
-
-#[derive(Clone, Copy)]
-enum Sort {
-    Pipeline,
-    Resource,
-    Definition,
-    Config,
-}
-
-/// The keys that tell documents apart.
-const SORTS: [(&str, Sort, &str); 4] = [
-    ("steps", Sort::Pipeline, "a pipeline"),
-    ("spec", Sort::Resource, "a resource"),
-    ("schema", Sort::Definition, "a definition"),
-    ("drivers", Sort::Config, "a configuration"),
-];
-
-fn sort_of(tree: &Node, report: &Report) -> Option<Sort> {
-    let Content::Object(entries) = &tree.content else {
-        let message = match &tree.content {
-            Content::Null => {
-                "the document is empty; take it out, or give it `steps`, `spec`, `schema` \
-                              or `drivers`"
-                    .to_owned()
-            }
-            other => format!(
-                "a document is a mapping of keys to values, found {}",
-                other.sort()
-            ),
-        };
-        report.at(tree.mark, message);
-        return None;
-    };
-    if foreign_shape(tree, report) {
-        return None;
-    }
-    let found: Vec<_> = SORTS
-        .iter()
-        .filter(|(key, ..)| tree.get(key).is_some())
-        .collect();
-    match found.as_slice() {
-        [(_, sort, _)] => Some(*sort),
-        [] => {
-            let near = entries.iter().find_map(|entry| {
-                let near = near(&entry.key, SORTS.iter().map(|(key, ..)| *key))?;
-                Some((entry, near))
-            });
-            match near {
-                Some((Entry { key, key_mark, .. }, near)) => {
-                    report.at(*key_mark, format!("unknown key `{key}`; did you mean `{near}`?"));
-                }
-                None => report.at(
-                    tree.mark,
-                    "a document has `steps` (a pipeline), `spec` (a resource), `schema` (a definition) or \
-                     `drivers` (a configuration); this one has none of them",
-                ),
-            }
-            None
-        }
-        several => {
-            let keys = names::listed(several.iter().map(|(key, ..)| *key));
-            let sorts: Vec<_> = several.iter().map(|(_, _, sort)| *sort).collect();
-            let message = format!(
-                "{keys} in one document: it cannot be {} at once; part them with a line `---`",
-                sorts.join(" and ")
-            );
-            report.at(tree.mark, message);
-            None
-        }
-    }
-}
-
-/// Kubernetes keeps all of an object under `spec`. A document of that shape is answered key by key with
-/// ours, rather than read as a resource.
-fn foreign_shape(tree: &Node, report: &Report) -> bool {
-    let Some(spec) = tree.get("spec").filter(|_| tree.get("resource").is_none()) else {
-        return false;
-    };
-    let moved = [
-        ("steps", pipeline::HINTS),
-        ("schema", resource::DEFINITION_HINTS),
-        ("drivers", &[]),
-    ];
-    let found = moved.into_iter().find_map(|(key, hints): (&str, Hints)| {
-        let entry = spec.value.get(key)?;
-        Some((entry, hints))
-    });
-    let (Some((entry, hints)), Content::Object(entries)) = (found, &tree.content) else {
-        return false;
-    };
-    let key = &entry.key;
-    report.at(
-        entry.key_mark,
-        format!("`spec.{key}` is not read; here `{key}` stands at the top"),
-    );
-    for entry in entries.iter().filter(|entry| entry.key != "spec") {
-        if let Some((key, advice)) = hints.iter().find(|(key, _)| *key == entry.key) {
-            report.at(entry.key_mark, format!("unknown key `{key}`; {advice}"));
-        }
-    }
-    if let Some(mark) = fields::metadata_name(entries) {
-        report.at(
-            mark,
-            "`metadata.name` is not read; here `name` stands at the top",
-        );
-    }
-    true
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::diagnostics::Report;
-use super::fields::{self, Fields, Hints};
+use super::fields::{self, Fields, Hints, hint, renamed};
 use super::names;
 use super::quantity::{optional_duration_text, optional_size_text};
 use super::tree::Node;
@@ -21,6 +21,8 @@ pub const DRIVERS_MAX: usize = 1_000;
 pub const KINDS_MAX: usize = 100;
 /// The largest `config` of a driver, in bytes of JSON.
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
+/// The longest path, in bytes: that of Linux.
+pub const PATH_BYTES_MAX: usize = 4096;
 /// The most memory that one attempt may be given: all that a 32-bit guest can address.
 pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// The largest output that may be allowed: the one limit that stores and wires are built for.
@@ -219,44 +221,53 @@ enum Placement {
     Native,
 }
 
+const CONFIG_HINTS: Hints = &[
+    hint("grants", "grants belong to a driver"),
+    hint("limits", "limits belong to a driver"),
+    hint("version", "a configuration has no version, leave it out"),
+];
+
 const WASM_HINTS: Hints = &[
-    ("wire", "it belongs to drivers with `placement: native`"),
-    ("token", "it belongs to drivers with `placement: native`"),
-    ("file", "here a driver's file is `path`"),
-    ("image", "here a driver's file is `path`"),
-    (
+    hint("wire", "it belongs to drivers with `placement: native`"),
+    hint("token", "it belongs to drivers with `placement: native`"),
+    renamed("file", "path", "here a driver's file is `path`"),
+    renamed("image", "path", "here a driver's file is `path`"),
+    renamed("wasm", "path", "here a driver's file is `path`"),
+    hint(
         "with",
         "here the operator's settings are `config`; `with` belongs to a step",
     ),
-    (
+    hint(
         "timeout",
         "timeouts belong to a step; CPU time is `limits: {cpu: …}`",
     ),
 ];
 
 const NATIVE_HINTS: Hints = &[
-    (
+    hint(
         "path",
         "it belongs to wasm drivers; a native one is a program that somebody else starts",
     ),
-    ("digest", "it belongs to wasm drivers"),
-    (
+    hint("digest", "it belongs to wasm drivers"),
+    hint(
         "grants",
         "it belongs to wasm drivers; a native one has no sandbox",
     ),
-    (
+    hint(
         "limits",
         "it belongs to wasm drivers; a native one has no sandbox",
     ),
 ];
 
+const LIMITS_HINTS: Hints = &[hint(
+    "timeout",
+    "timeouts belong to a step; CPU time is `cpu`",
+)];
+
 pub(super) fn read(node: &Node, report: &Report) -> Option<Config> {
     let mut fields = Fields::open("a configuration", node, report)?;
     let entries = fields.required("drivers", fields::entries("drivers", DRIVERS_MAX));
-    fields.finish(&[
-        ("grants", "grants belong to a driver"),
-        ("limits", "limits belong to a driver"),
-    ]);
+    fields.finish(CONFIG_HINTS);
     let mut drivers = BTreeMap::new();
     for entry in entries? {
         if let Err(error) = names::check_subject_token("driver name", &entry.key) {
@@ -342,7 +353,7 @@ fn read_kinds(fields: &mut Fields<'_>) -> Vec<String> {
 
 fn read_path(node: &Node, report: &Report) -> Option<PathBuf> {
     let path = fields::text(node, report)?;
-    if path.is_empty() || path.contains('\0') {
+    if path.is_empty() || path.len() > PATH_BYTES_MAX || path.contains('\0') {
         report.at(node.mark, "`path` names no file; give the driver's `.wasm`");
         return None;
     }
@@ -394,6 +405,6 @@ fn read_limits(node: &Node, report: &Report) -> Option<Limits> {
         written: fields.optional("written", fields::size(0, WRITTEN_BYTES_MAX)),
         files: fields.optional("files", fields::whole(0, FILES_MAX)),
     };
-    fields.finish(&[("timeout", "timeouts belong to a step; CPU time is `cpu`")]);
+    fields.finish(LIMITS_HINTS);
     Some(limits)
 }

@@ -14,7 +14,39 @@ use super::quantity::{parse_duration, parse_size};
 use super::tree::{Content, Entry, Node, to_map};
 
 /// Keys that people bring from elsewhere, each with what to write here instead.
-pub(super) type Hints = &'static [(&'static str, &'static str)];
+pub(super) type Hints = &'static [Hint];
+
+pub(super) struct Hint {
+    pub(super) theirs: &'static str,
+    /// Our key for the same thing, if it has one in the same place.
+    pub(super) ours: Option<&'static str>,
+    pub(super) advice: &'static str,
+}
+
+/// A key with what to do about it.
+pub(super) const fn hint(theirs: &'static str, advice: &'static str) -> Hint {
+    Hint {
+        theirs,
+        ours: None,
+        advice,
+    }
+}
+
+/// A key that is another of ours.
+pub(super) const fn renamed(
+    theirs: &'static str,
+    ours: &'static str,
+    advice: &'static str,
+) -> Hint {
+    Hint {
+        theirs,
+        ours: Some(ours),
+        advice,
+    }
+}
+
+/// The longest description, label, version or id, in bytes: they are kept with every run.
+pub const NOTE_BYTES_MAX: usize = 4 * 1024;
 
 pub(super) struct Fields<'t> {
     /// With its article: `a step`.
@@ -119,8 +151,9 @@ impl<'t> Fields<'t> {
                     .copied()
                     .filter(|key| !entries.iter().any(|e| e.key == *key))
             };
-            let advice = if let Some((_, advice)) = hints.iter().find(|(hint, _)| hint == key) {
-                format!("; {advice}")
+            let advice = if let Some(hint) = hints.iter().find(|hint| hint.theirs == key) {
+                missing.retain(|missing| Some(*missing) != hint.ours);
+                format!("; {}", hint.advice)
             } else if let Some(near) = names::near(key, absent()) {
                 missing.retain(|missing| *missing != near);
                 format!("; did you mean `{near}`?")
@@ -129,12 +162,8 @@ impl<'t> Fields<'t> {
             };
             report.at(entry.key_mark, format!("unknown key `{key}`{advice}"));
         }
-        if let Some(found) = metadata_name(entries).filter(|_| missing.contains(&"name")) {
+        if missing.contains(&"name") && report_metadata_name(entries, report) {
             missing.retain(|missing| *missing != "name");
-            report.at(
-                found,
-                "`metadata.name` is not read; here `name` stands at the top",
-            );
         }
         for key in missing {
             report.at(mark, format!("{what} needs `{key}`"));
@@ -142,10 +171,17 @@ impl<'t> Fields<'t> {
     }
 }
 
-/// Where Kubernetes keeps a name.
-pub(super) fn metadata_name(entries: &[Entry]) -> Option<Mark> {
-    let metadata = entries.iter().find(|entry| entry.key == "metadata")?;
-    metadata.value.get("name").map(|entry| entry.key_mark)
+/// Answers a name where Kubernetes keeps it; whether there was one.
+pub(super) fn report_metadata_name(entries: &[Entry], report: &Report) -> bool {
+    let metadata = entries.iter().find(|entry| entry.key == "metadata");
+    let Some(entry) = metadata.and_then(|metadata| metadata.value.get("name")) else {
+        return false;
+    };
+    report.at(
+        entry.key_mark,
+        "`metadata.name` is not read; here `name` stands at the top",
+    );
+    true
 }
 
 fn expected<T>(expected: &str, node: &Node, report: &Report) -> Option<T> {
@@ -168,9 +204,35 @@ pub(super) fn text(node: &Node, report: &Report) -> Option<String> {
     }
 }
 
-/// Text whose empty form means that there is none, as Conveyor's JSON has it.
-pub(super) fn text_or_empty(node: &Node, report: &Report) -> Option<String> {
-    text(node, report).filter(|text| !text.is_empty())
+/// Text for people or from a server, of at most [`NOTE_BYTES_MAX`]; its empty form means that there is
+/// none, as Conveyor's JSON has it.
+pub(super) fn note(node: &Node, report: &Report) -> Option<String> {
+    let text = text(node, report)?;
+    if text.len() > NOTE_BYTES_MAX {
+        let (bytes, limit) = (text.len(), NOTE_BYTES_MAX >> 10);
+        report.at(
+            node.mark,
+            format!("a text of {bytes} bytes; the limit here is {limit}KiB"),
+        );
+        return None;
+    }
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A name that a check lets pass; its empty form means that there is none.
+pub(super) fn named_or_empty(
+    what: &'static str,
+    check: fn(&'static str, &str) -> Result<(), NameError>,
+) -> impl FnOnce(&Node, &Report) -> Option<String> {
+    move |node, report| match &node.content {
+        Content::Text(text) if text.is_empty() => None,
+        Content::Text(_)
+        | Content::Null
+        | Content::Bool(_)
+        | Content::Number(_)
+        | Content::List(_)
+        | Content::Object(_) => named(what, check)(node, report),
+    }
 }
 
 /// Text that a check of names lets pass.

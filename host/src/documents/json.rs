@@ -130,7 +130,7 @@ impl Reading<'_, '_> {
                 };
                 self.cursor.skip_space();
                 if self.cursor.rest.starts_with(end) {
-                    return self.stop(format!("nothing follows the last `,`; take it out"));
+                    return self.stop("nothing follows the last `,`; take it out".to_owned());
                 }
             }
         }
@@ -176,10 +176,13 @@ impl Reading<'_, '_> {
             "null" => Ok(Content::Null),
             "true" => Ok(Content::Bool(true)),
             "false" => Ok(Content::Bool(false)),
-            "" => Err("a value expected".to_owned()),
+            "" => Err("not valid JSON: a value expected".to_owned()),
             word => number(word),
         };
-        content.map_err(|message| self.refuse(mark, message))
+        content.map_err(|message| {
+            self.report.at(mark, message);
+            Stopped
+        })
     }
 
     fn stop<T>(&self, message: String) -> Result<T, Stopped> {
@@ -193,13 +196,14 @@ impl Reading<'_, '_> {
 }
 
 fn number(word: &str) -> Result<Content, String> {
+    let invalid = |reason: String| format!("not valid JSON: {reason}");
     if !word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return Err(format!(
+        return Err(invalid(format!(
             "`{word}` is no value; text stands in double quotes"
-        ));
+        )));
     }
-    let number: serde_json::Number =
-        serde_json::from_str(word).map_err(|error| format!("`{word}`: {}", reason(&error)))?;
+    let number: serde_json::Number = serde_json::from_str(word)
+        .map_err(|error| invalid(format!("`{word}`: {}", reason(&error))))?;
     match word.contains(['.', 'e', 'E']) {
         true => Ok(Content::Number(number)),
         // Read again: `serde_json` rounds integers beyond 64 bits without a word.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::diagnostics::{Mark, Report};
-use super::fields::{self, Fields, Hints};
+use super::fields::{self, Fields, Hints, hint, renamed};
 use super::names;
 use super::quantity::duration_text;
 use super::tree::Node;
@@ -135,37 +135,45 @@ fn whole_if_possible<S: Serializer>(factor: &f64, to: S) -> Result<S::Ok, S::Err
 }
 
 pub(super) const HINTS: Hints = &[
-    (
+    hint(
         "apiVersion",
         "documents here have no version of their form, leave it out",
     ),
-    ("kind", "here the kind a pipeline carries is `resource`"),
-    ("spec", "here `steps` stands at the top"),
-    ("params", "here what all steps may read is `context`"),
-    ("env", "here what all steps may read is `context`"),
-    ("drivers", "drivers are set up in `belt.yaml`"),
+    renamed(
+        "kind",
+        "resource",
+        "here the kind a pipeline carries is `resource`",
+    ),
+    hint("params", "here what all steps may read is `context`"),
+    hint("env", "here what all steps may read is `context`"),
 ];
 
 const STEP_HINTS: Hints = &[
-    ("uses", "here what a step runs is its `driver`"),
-    ("image", "here what a step runs is its `driver`"),
-    ("run", "here what a step runs is its `driver`"),
-    ("args", "here what a step gives its driver is `with`"),
-    (
+    renamed("uses", "driver", "here what a step runs is its `driver`"),
+    renamed("image", "driver", "here what a step runs is its `driver`"),
+    renamed("run", "driver", "here what a step runs is its `driver`"),
+    hint("args", "here what a step gives its driver is `with`"),
+    hint(
         "config",
         "here what a step gives its driver is `with`; the operator's settings are in `belt.yaml`",
     ),
-    ("env", "here what a step gives its driver is `with`"),
-    ("params", "here what a step gives its driver is `with`"),
-    ("spec", "here what a step gives its driver is `with`"),
-    ("grants", "grants are the operator's, in `belt.yaml`"),
-    ("limits", "limits are the operator's, in `belt.yaml`"),
-    ("needs", "steps run in the order in which they stand"),
-    ("depends_on", "steps run in the order in which they stand"),
-    ("dependsOn", "steps run in the order in which they stand"),
-    ("retries", "here it is `retry: {max_attempts: …}`"),
-    ("max_attempts", "here it is `retry: {max_attempts: …}`"),
-    ("backoff", "here it is `retry: {backoff: …}`"),
+    hint("env", "here what a step gives its driver is `with`"),
+    hint("params", "here what a step gives its driver is `with`"),
+    hint("spec", "here what a step gives its driver is `with`"),
+    hint("grants", "grants are the operator's, in `belt.yaml`"),
+    hint("limits", "limits are the operator's, in `belt.yaml`"),
+    hint("needs", "steps run in the order in which they stand"),
+    hint("depends_on", "steps run in the order in which they stand"),
+    hint("dependsOn", "steps run in the order in which they stand"),
+    hint("retries", "here it is `retry: {max_attempts: …}`"),
+    hint("max_attempts", "here it is `retry: {max_attempts: …}`"),
+    hint("backoff", "here it is `retry: {backoff: …}`"),
+];
+
+const RETRY_HINTS: Hints = &[
+    hint("attempts", "here it is `max_attempts`"),
+    hint("limit", "here it is `max_attempts`"),
+    hint("delay", "here the first pause is `backoff`"),
 ];
 
 pub(super) fn read(node: &Node, report: &Report) -> Option<Pipeline> {
@@ -180,8 +188,8 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Pipeline> {
         .optional("timeout", fields::timeout)
         .unwrap_or(RUN_TIMEOUT_DEFAULT);
     let steps = fields.required("steps", read_steps);
-    let description = fields.optional("description", fields::text_or_empty);
-    let version = fields.optional("version", fields::text_or_empty);
+    let description = fields.optional("description", fields::note);
+    let version = fields.optional("version", fields::note);
     fields.finish(HINTS);
     let (name, resource, steps) = (name?, resource?, steps?);
     Some(Pipeline {
@@ -217,27 +225,32 @@ fn read_steps(node: &Node, report: &Report) -> Option<Vec<StepDocument>> {
         .iter()
         .filter_map(|item| read_step(item, report))
         .collect();
-    let mut first_places: HashMap<String, Mark> = HashMap::new();
-    for (item, id, explicit) in items.iter().filter_map(id_of) {
-        match first_places.get(id) {
-            None => {
-                first_places.insert(id.to_owned(), item);
-            }
-            Some(first) if explicit => {
-                let message =
-                    format!("step id `{id}` is used twice, first at {first}; give each its own");
-                report.at(item, message);
-            }
-            Some(first) => {
-                let message = format!(
-                    "a second step `{id}`, the first is at {first}: a step without `id` is called \
-                     after its driver; give this one an `id`"
-                );
-                report.at(item, message);
-            }
-        }
-    }
+    check_ids(items, report);
     Some(steps)
+}
+
+fn check_ids(items: &[Node], report: &Report) {
+    let mut first_places: HashMap<&str, Mark> = HashMap::new();
+    for item in items {
+        let Some((mark, id, explicit)) = id_of(item) else {
+            continue;
+        };
+        let Some(first) = first_places.get(id) else {
+            first_places.insert(id, mark);
+            continue;
+        };
+        // What an alias repeats was written only once: the alias is the second place.
+        let mark = if mark == *first { item.mark } else { mark };
+        let message = if explicit {
+            format!("step id `{id}` is used twice, first at {first}; give each its own")
+        } else {
+            format!(
+                "a second step `{id}`, the first is at {first}: a step without `id` is called after \
+                 its driver; give this one an `id`"
+            )
+        };
+        report.at(mark, message);
+    }
 }
 
 /// A step's id, its place, and whether it was written as such.
@@ -255,10 +268,7 @@ fn id_of(step: &Node) -> Option<(Mark, &str, bool)> {
 
 fn read_step(node: &Node, report: &Report) -> Option<StepDocument> {
     let mut fields = Fields::open("a step", node, report)?;
-    let id = fields.optional("id", |node, report| {
-        fields::text_or_empty(node, report)?;
-        fields::named("step id", names::check_token)(node, report)
-    });
+    let id = fields.optional("id", fields::named_or_empty("step id", names::check_token));
     let driver = fields.required(
         "driver",
         fields::named("driver name", names::check_subject_token),
@@ -277,7 +287,7 @@ fn read_step(node: &Node, report: &Report) -> Option<StepDocument> {
     let on_lost = fields
         .optional("on_lost", fields::word(words))
         .unwrap_or_default();
-    let name = fields.optional("name", fields::text_or_empty);
+    let name = fields.optional("name", fields::note);
     fields.finish(STEP_HINTS);
     let driver = driver?;
     let id = id.unwrap_or_else(|| driver.clone());
@@ -300,10 +310,7 @@ fn read_retry(node: &Node, report: &Report) -> Option<Retry> {
     let backoff = fields.optional("backoff", fields::duration);
     let factor = fields.optional("factor", fields::number(1.0, FACTOR_MAX));
     let max_backoff = fields.optional("max_backoff", fields::duration);
-    fields.finish(&[
-        ("attempts", "here it is `max_attempts`"),
-        ("limit", "here it is `max_attempts`"),
-    ]);
+    fields.finish(RETRY_HINTS);
     if let (Some(backoff), Some(max_backoff)) = (backoff, max_backoff)
         && backoff > max_backoff
     {

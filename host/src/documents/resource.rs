@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::diagnostics::Report;
-use super::fields::{self, Fields, Hints};
+use super::fields::{self, Fields, Hints, hint, renamed};
 use super::names;
 use super::tree::{Content, Node};
 
@@ -56,36 +56,45 @@ pub struct Definition {
 }
 
 pub(super) const HINTS: Hints = &[
-    (
+    hint(
         "apiVersion",
         "documents here have no version of their form, leave it out",
     ),
-    ("kind", "here the kind of a resource is `resource`"),
-    ("type", "here the kind of a resource is `resource`"),
-    (
+    renamed(
+        "kind",
+        "resource",
+        "here the kind of a resource is `resource`",
+    ),
+    renamed(
+        "type",
+        "resource",
+        "here the kind of a resource is `resource`",
+    ),
+    hint(
         "status",
         "what became of a resource is told by its runs, leave it out",
     ),
-    (
+    hint(
         "context",
         "a context belongs to the pipeline; here it is `spec` or `metadata`",
     ),
 ];
 
 pub(super) const DEFINITION_HINTS: Hints = &[
-    (
+    hint(
         "apiVersion",
         "documents here have no version of their form, leave it out",
     ),
-    (
+    renamed(
         "kind",
+        "name",
         "here a definition's `name` is the kind that it defines",
     ),
-    (
+    renamed(
         "resource",
+        "name",
         "here a definition's `name` is the kind that it defines",
     ),
-    ("metadata", "here `name` stands at the top"),
 ];
 
 pub(super) fn read(node: &Node, report: &Report) -> Option<Resource> {
@@ -95,13 +104,13 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Resource> {
         "resource",
         fields::named("kind", names::check_subject_token),
     );
-    let pipeline = fields.optional("pipeline", |node, report| {
-        fields::text_or_empty(node, report)?;
-        fields::named("pipeline name", names::check_name)(node, report)
-    });
+    let pipeline = fields.optional(
+        "pipeline",
+        fields::named_or_empty("pipeline name", names::check_name),
+    );
     let metadata = fields.optional("metadata", fields::map("metadata", RESOURCE_BYTES_MAX));
     let spec = fields.raw("spec").map(Node::to_json);
-    let id = fields.optional("id", fields::text_or_empty);
+    let id = fields.optional("id", fields::note);
     fields.finish(HINTS);
     let metadata = metadata.unwrap_or_default();
     let resource = Resource {
@@ -119,10 +128,10 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Resource> {
 pub(super) fn read_definition(node: &Node, report: &Report) -> Option<Definition> {
     let mut fields = Fields::open("a definition", node, report)?;
     let name = fields.required("name", fields::named("kind", names::check_subject_token));
-    let description = fields.optional("description", fields::text_or_empty);
-    let version = fields.optional("version", fields::text_or_empty);
+    let description = fields.optional("description", fields::note);
+    let version = fields.optional("version", fields::note);
     let schema = fields.required("schema", read_schema);
-    let id = fields.optional("id", fields::text_or_empty);
+    let id = fields.optional("id", fields::note);
     fields.finish(DEFINITION_HINTS);
     Some(Definition {
         id,

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod configuration;
+mod files;
+mod fuzz;
+mod overriding;
 mod pipelines;
 mod resources;
 mod syntax;
+mod together;
 
 use expect_test::Expect;
 

@@ -70,6 +70,15 @@ impl Node {
         }
     }
 
+    /// The place of the key under which a JSON pointer's last part stands; of the value where it stands
+    /// under none.
+    pub(super) fn key_mark_at(&self, pointer: &str) -> Mark {
+        let (parent, key) = pointer.rsplit_once('/').unwrap_or(("", ""));
+        let key = key.replace("~1", "/").replace("~0", "~");
+        let entry = self.find(parent).and_then(|parent| parent.get(&key));
+        entry.map_or_else(|| self.mark_at(pointer), |entry| entry.key_mark)
+    }
+
     /// Text and its place.
     pub(super) fn as_text(&self) -> Option<(Mark, &str)> {
         match &self.content {
@@ -98,18 +107,26 @@ impl Node {
     pub(super) fn mark_at(&self, pointer: &str) -> Mark {
         let mut node = self;
         for part in pointer.split('/').skip(1) {
-            let part = part.replace("~1", "/").replace("~0", "~");
-            let next = match &node.content {
-                Content::List(items) => part.parse().ok().and_then(|at: usize| items.get(at)),
-                Content::Object(_) => node.get(&part).map(|entry| &entry.value),
-                Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => None,
-            };
-            match next {
+            match node.step(part) {
                 Some(next) => node = next,
                 None => break,
             }
         }
         node.mark
+    }
+
+    fn find(&self, pointer: &str) -> Option<&Node> {
+        pointer.split('/').skip(1).try_fold(self, Node::step)
+    }
+
+    /// One part of a JSON pointer.
+    fn step(&self, part: &str) -> Option<&Node> {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        match &self.content {
+            Content::List(items) => part.parse().ok().and_then(|at: usize| items.get(at)),
+            Content::Object(_) => self.get(&part).map(|entry| &entry.value),
+            Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => None,
+        }
     }
 }
 
@@ -238,6 +255,14 @@ impl<'r> Builder<'r> {
                 ..
             })
         )
+    }
+
+    /// The list or mapping that is open innermost, and where it begins.
+    pub(super) fn innermost(&self) -> Option<(&'static str, Mark)> {
+        self.open.last().map(|frame| match frame.inside {
+            Inside::List(_) => ("list", frame.mark),
+            Inside::Object { .. } => ("mapping", frame.mark),
+        })
     }
 
     pub(super) fn key(&mut self, mark: Mark, key: String) -> Result<(), Stopped> {

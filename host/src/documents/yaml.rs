@@ -22,7 +22,8 @@ pub(super) fn parse(text: &str, report: &Report) -> Vec<Node> {
             }
             Ok((event, span)) => take(&mut builder, event, span, report),
             Err(error) => {
-                report.at(mark(*error.marker()), explain(error.info()));
+                let at = mark(*error.marker());
+                report.at(at, explain(error.info()) + &inside(&builder, at));
                 Err(Stopped)
             }
         };
@@ -237,15 +238,45 @@ fn is_float(text: &str) -> bool {
 
 /// The parser's own words, with the next move where they leave a reader alone.
 fn explain(info: &str) -> String {
+    const HINTS: [(&str, &str); 8] = [
+        ("a tab", "indent with spaces"),
+        (
+            "unknown anchor",
+            "an alias names an anchor (`&name`) that stands before it in its document",
+        ),
+        (
+            "mapping values are not allowed",
+            "quote the text if its `: ` belongs to it",
+        ),
+        (
+            "simple key expect",
+            "the line before has no `: ` after its key",
+        ),
+        ("unexpected character", "quote text that begins with it"),
+        (
+            "plain scalar cannot start",
+            "quote text that begins with it",
+        ),
+        ("trailing content", "quote the whole text once"),
+        (
+            "unknown escape",
+            "in double quotes write `\\\\` for a backslash, or use single quotes",
+        ),
+    ];
     let info = info.trim_end_matches('.');
-    let hint = if info.contains("tab") {
-        "; indent with spaces"
-    } else if info.contains("unknown anchor") {
-        "; an alias names an anchor (`&name`) that stands before it in the same document"
-    } else if info.contains("mapping values are not allowed") {
-        "; quote the text if its `: ` belongs to it"
-    } else {
-        ""
-    };
-    format!("not valid YAML: {info}{hint}")
+    match HINTS.iter().find(|(part, _)| info.contains(part)) {
+        Some((_, hint)) => format!("not valid YAML: {info}; {hint}"),
+        None => format!("not valid YAML: {info}"),
+    }
+}
+
+/// Where the innermost list or mapping begins: what is unterminated is noticed at the end of the file.
+fn inside(builder: &Builder<'_>, at: Mark) -> String {
+    match builder
+        .innermost()
+        .filter(|(_, begun)| begun.line != at.line)
+    {
+        Some((sort, begun)) => format!(" (inside the {sort} that begins at {begun})"),
+        None => String::new(),
+    }
 }

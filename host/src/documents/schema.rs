@@ -1,0 +1,113 @@
+//! A kind's JSON Schema: whether it is one, and whether a resource's `spec` obeys it.
+//!
+//! Owns the words for what fails and the place of it in the resource's file. A schema reaches no file and
+//! no network: a `$ref` that leads out of it is a mistake.
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
+use serde_json::Value;
+
+use super::diagnostics::{Diagnostic, SHOWN_MAX};
+use super::names::did_you_mean;
+use super::{Definition, Document, Resource};
+
+/// The longest value that a message shows, in bytes of JSON; a longer one is only called the value.
+const VALUE_SHOWN_BYTES_MAX: usize = 60;
+
+/// Reports what makes a definition's schema none.
+pub(super) fn check_definition(definition: &Document<Definition>, found: &mut Vec<Diagnostic>) {
+    if let Err(error) = compile(&definition.schema) {
+        found.push(invalid_schema(definition, &error));
+    }
+}
+
+/// Reports where a resource's `spec` breaks the schema of its kind; a schema that is none is reported in
+/// its own place.
+pub(super) fn check_resource(
+    resource: &Document<Resource>,
+    definition: &Document<Definition>,
+    found: &mut Vec<Diagnostic>,
+) {
+    match compile(&definition.schema) {
+        Ok(schema) => {
+            for error in schema.iter_errors(&resource.spec).take(SHOWN_MAX) {
+                explain(resource, definition, &error, found);
+            }
+        }
+        Err(error) => {
+            let invalid = invalid_schema(definition, &error);
+            if !found.contains(&invalid) {
+                found.push(invalid);
+            }
+        }
+    }
+}
+
+fn compile(schema: &Value) -> Result<Validator, ValidationError<'static>> {
+    jsonschema::options().build(schema)
+}
+
+fn invalid_schema(definition: &Document<Definition>, error: &ValidationError<'_>) -> Diagnostic {
+    let pointer = format!("/schema{}", error.instance_path().as_str());
+    let message = format!(
+        "{} is not valid JSON Schema: {}",
+        path("schema", error),
+        words(error)
+    );
+    definition.mistake(&pointer, message)
+}
+
+fn explain(
+    resource: &Document<Resource>,
+    definition: &Document<Definition>,
+    error: &ValidationError<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let pointer = format!("/spec{}", error.instance_path().as_str());
+    let place = path("spec", error);
+    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+        let known = known_keys(&definition.schema, error.schema_path().as_str());
+        for key in unexpected {
+            let near = did_you_mean(key, known.iter().map(String::as_str));
+            let message = format!("unknown key `{key}` in {place}{near}");
+            let key = key.replace('~', "~0").replace('/', "~1");
+            found.push(resource.mistake_at_key(&format!("{pointer}/{key}"), message));
+        }
+        return;
+    }
+    found.push(resource.mistake(&pointer, format!("{place}: {}", words(error))));
+}
+
+/// The keys that stand in the schema beside the keyword that refused others.
+fn known_keys(schema: &Value, keyword: &str) -> Vec<String> {
+    let beside = keyword.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let properties = schema
+        .pointer(&format!("{beside}/properties"))
+        .and_then(Value::as_object);
+    properties
+        .map(|properties| properties.keys().cloned().collect())
+        .unwrap_or_default()
+}
+
+fn words(error: &ValidationError<'_>) -> String {
+    let shown = serde_json::to_string(error.instance())
+        .is_ok_and(|text| text.len() <= VALUE_SHOWN_BYTES_MAX);
+    if shown {
+        error.to_string()
+    } else {
+        error.masked_with("the value").to_string()
+    }
+}
+
+/// `` `spec.ports[0].name` ``
+fn path(root: &str, error: &ValidationError<'_>) -> String {
+    let mut path = root.to_owned();
+    for part in error.instance_path().as_str().split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        match part.parse::<usize>() {
+            Ok(index) => path.push_str(&format!("[{index}]")),
+            Err(_) => path.push_str(&format!(".{part}")),
+        }
+    }
+    format!("`{path}`")
+}
