@@ -186,7 +186,7 @@ fn step_changed(step: u32, old: &Step, new: &Step, events: &mut Vec<Event>) {
             deadline_ms,
             ..
         } => {
-            if !waits_in(old, attempt) {
+            if !old.waits_in(attempt) {
                 events.push(Event::AttemptWaiting {
                     step,
                     attempt,
@@ -231,10 +231,6 @@ fn step_changed(step: u32, old: &Step, new: &Step, events: &mut Vec<Event>) {
             });
         }
     }
-}
-
-fn waits_in(step: &Step, attempt: u32) -> bool {
-    matches!(step.state, StepState::Waiting { attempt: open, .. } if open == attempt)
 }
 
 fn starts_of(step: &Step) -> Option<(u32, u32)> {

@@ -163,7 +163,7 @@ impl Run {
     /// Whether an answer of this attempt would count. After an [`Input::Start`], whether the attempt
     /// is to run: it is not where it was the start too many.
     pub fn is_open(&self, step: u32, attempt: u32) -> bool {
-        !self.is_ended() && self.step(step).and_then(|step| step.open_attempt()) == Some(attempt)
+        self.step(step).and_then(Step::open_attempt) == Some(attempt)
     }
 
     /// Whether the run is over.

@@ -53,15 +53,10 @@ impl Change<'_> {
 
     /// The native driver has the attempt: from here its own timeout runs.
     pub(crate) fn delivered(&mut self, step: u32, attempt: u32) {
-        let Some(current) = self.step(step) else {
-            return;
-        };
-        let waits =
-            matches!(current.state, StepState::Waiting { attempt: open, .. } if open == attempt);
-        if !waits || self.before().is_ended() {
-            return;
+        let waits = self.step(step).is_some_and(|step| step.waits_in(attempt));
+        if waits {
+            self.run(step, attempt, 1, Placement::Native);
         }
-        self.run(step, attempt, 1, Placement::Native);
     }
 
     fn may_begin(&self, step: u32) -> bool {

@@ -140,6 +140,11 @@ impl Step {
             .saturating_sub(self.first_attempt)
     }
 
+    /// Whether this attempt waits for its native driver.
+    pub(crate) fn waits_in(&self, attempt: u32) -> bool {
+        matches!(self.state, StepState::Waiting { attempt: open, .. } if open == attempt)
+    }
+
     /// The attempt under way, waiting or running.
     pub fn open_attempt(&self) -> Option<u32> {
         match self.state {

@@ -38,8 +38,9 @@ impl Run {
         let mut wanted = Vec::new();
         for (step, current) in (0u32..).zip(&self.steps) {
             match current.state {
+                // Nothing is pending in a run that is stopping.
                 StepState::Pending => {
-                    if !cancel && self.is_ready(step) {
+                    if self.is_ready(step) {
                         let attempt = current.attempts.saturating_add(1);
                         wanted.push(Effect::Attempt {
                             step,

@@ -42,7 +42,7 @@ use ledger::{Counts, Violation};
 use world::{Sabotage, World};
 
 /// How many seeds are played unless `BELTLINE_SEEDS` says otherwise.
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 50_000;
 
 /// Seeds that once found something, and what.
 const KNOWN: [u64; 1] = [

@@ -548,3 +548,25 @@ fn downtime_is_not_taken_from_any_attempt() {
         "#]],
     );
 }
+
+#[test]
+fn effects_of_the_first_start_are_not_forgotten() {
+    check(
+        "
+        hold
+        step a
+        1s step a attempt 1 starts effects
+        2s step a attempt 1 starts wasm
+        ",
+        expect![[r#"
+            0s
+                run started, 1 steps
+            1s step a attempt 1 starts effects
+                a 1 started, start 1, effects
+            2s step a attempt 1 starts wasm
+                a 1 started, start 2, effects
+            run running: a running
+            wants a 1, to wake at 602s
+        "#]],
+    );
+}

@@ -13,7 +13,7 @@ use crate::world::{Happening, Sabotage, Stop, World};
 /// What the first host's clock says when the world begins.
 const CLOCK_MS: i64 = 1_700_000_000_000;
 /// After this time what was written is synced, whoever waits for it.
-const SYNC_AFTER_MS: u64 = 100;
+pub(crate) const SYNC_AFTER_MS: u64 = 100;
 
 /// One life of a host's process.
 pub(crate) struct Host {

@@ -9,6 +9,7 @@ use beltline_engine::{
     RunStatus, StepState,
 };
 
+use crate::host::SYNC_AFTER_MS;
 use crate::scenario::origin;
 use crate::store::Store;
 
@@ -173,10 +174,12 @@ impl Ledger {
         )
     }
 
-    /// F: a round ends in its time, time without a host and jumps of the clock aside.
+    /// F: a round ends in its time, time without a host, jumps of the clock and what a power failure has
+    /// taken back aside.
     fn in_time(&self, run: &Run, time_ms: u64) -> Result<(), Violation> {
         let jumps = self.counts.backward_jumps;
-        let bound_ms = run.plan.timeout_ms * (1 + jumps) + self.downtime_ms;
+        let taken_back_ms = self.counts.power_failures * SYNC_AFTER_MS;
+        let bound_ms = run.plan.timeout_ms * (1 + jumps) + self.downtime_ms + taken_back_ms;
         let took_ms = time_ms - self.round_opened_ms;
         must(run.is_ended() || took_ms <= bound_ms, "F", || {
             format!(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use beltline_engine::{Answer, Input, Plan};
 
 use crate::host::Host;
-use crate::ledger::{Counts, Ledger, Violation};
+use crate::ledger::{Counts, Ledger, Violation, must};
 use crate::outside::Message;
 use crate::random::Random;
 use crate::scenario::{self, Character};
@@ -193,10 +193,9 @@ impl World {
         while let Some(((time_ms, _), happening)) = self.about_to.pop_first() {
             self.time_ms = time_ms;
             happenings += 1;
-            assert!(
-                happenings <= HAPPENINGS_MAX,
-                "the world does not come to rest"
-            );
+            must(happenings <= HAPPENINGS_MAX, "F", || {
+                "the world does not come to rest".to_owned()
+            })?;
             self.tell(|| format!("{happening:?}"));
             self.happens(happening)?;
         }
