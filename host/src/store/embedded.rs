@@ -33,11 +33,12 @@ use futures::future::BoxFuture;
 
 pub use self::damage::{Damage, Flaw};
 
+use self::compact::Plan;
 use self::disk::Disk;
 use self::index::Slot;
 use self::lock::Lock;
 use self::log::{Log, SealError};
-use self::recover::Access;
+use self::recover::{Access, Sealed};
 use self::segment::Segment;
 use super::{Batch, Counters, Order, Record, Revision, Store, StoreError};
 
@@ -134,6 +135,30 @@ impl Embedded {
     /// that is open to write.
     pub fn damage(&self) -> Vec<Damage> {
         self.state().damage.clone()
+    }
+
+    /// Reads every byte of the sealed segments, which opening does not, and names what is damaged.
+    /// The newest segment has been read by opening. Takes as long as reading the files does; commits
+    /// go on meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where a file cannot be read at all.
+    pub fn check(&self) -> Result<Vec<Damage>, StoreError> {
+        let state = self.state();
+        let disk = state.log.disk.clone();
+        let sealed: Vec<_> = state.log.sealed.values().cloned().collect();
+        let mut damage = state.damage.clone();
+        drop(state);
+        for Sealed { segment, .. } in sealed {
+            let found = scan::scan(&disk, &segment, None)?.damage();
+            damage.extend(
+                found
+                    .into_iter()
+                    .filter(|one| !damage.contains(one))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        Ok(damage)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -241,24 +266,20 @@ impl Embedded {
             Err(SealError::Write(error)) => return Err(error),
             Err(SealError::Sync(error)) => return Err(state.take_back(error)),
         }
+        let plan = state.plan();
         let revision = state.log.commit(batch);
-        self.compact(state);
+        drop(state);
+        if let Some(plan) = plan {
+            self.compact(plan);
+        }
         revision
     }
 
-    /// Rewrites what is still needed of the sealed segments, if that is due. Others go on meanwhile.
+    /// Rewrites what is still needed of the sealed segments. Others go on meanwhile.
     ///
     /// The commit that led here has been made, whatever becomes of this: a failure is counted, leaves
     /// the old segments in place, and is met again at the next seal.
-    fn compact(&self, mut state: MutexGuard<'_, State>) {
-        if state.compacting {
-            return;
-        }
-        let Some(plan) = compact::plan(&state.log) else {
-            return;
-        };
-        state.compacting = true;
-        drop(state);
+    fn compact(&self, plan: Plan) {
         let built = plan.build();
         let mut state = self.state();
         let done = built.and_then(|built| built.install(&mut state.log));
@@ -324,6 +345,15 @@ impl Embedded {
 }
 
 impl State {
+    /// A compaction to make, if one is due and none is being made.
+    fn plan(&mut self) -> Option<Plan> {
+        let plan = (!self.compacting)
+            .then(|| compact::plan(&self.log))
+            .flatten()?;
+        self.compacting = true;
+        Some(plan)
+    }
+
     /// The disk refused to sync: nothing since the last sync that succeeded may be believed.
     fn take_back(&mut self, error: StoreError) -> StoreError {
         let (from, to) = self.log.unsynced();

@@ -44,17 +44,14 @@ pub(super) struct Built {
     rows: Vec<KeyRow>,
 }
 
-/// A plan, if compaction is due.
+/// A plan, if compaction is due. Only between a seal and the next commit: what a commit in the tail
+/// has replaced is still needed, for that commit may yet be taken back.
 pub(super) fn plan(log: &Log) -> Option<Plan> {
     let (all, live) = log.sealed_bytes();
-    if live * 2 >= all {
+    if log.tail.is_some() || live * 2 >= all {
         return None;
     }
-    // The tail's predecessor, or with no tail the last revision, is where the sealed ones end.
-    let last = log
-        .tail
-        .as_ref()
-        .map_or(log.last, |tail| tail.segment.previous);
+    let last = log.last;
     let segments: HashMap<Name, Arc<Segment>> = log
         .sealed
         .iter()
@@ -124,7 +121,8 @@ impl Built {
             synced: last,
             rows: Vec::new(),
         };
-        seal.encode(std::iter::empty(), self.segment.salt, &mut chunk);
+        let place = self.len + chunk.len() as u64;
+        seal.encode(std::iter::empty(), self.segment.salt, place, &mut chunk);
         self.flush(name, &mut chunk)?;
         self.plan.disk.sync(&self.segment.file, name)
     }
@@ -160,8 +158,9 @@ impl Built {
             synced: self.plan.last,
             rows,
         };
-        let mut offset = self.len + (chunk.len() + head.head_bytes()) as u64;
-        head.encode(values.iter().map(Vec::as_slice), salt, chunk);
+        let place = self.len + chunk.len() as u64;
+        let mut offset = place + head.head_bytes() as u64;
+        head.encode(values.iter().map(Vec::as_slice), salt, place, chunk);
         for Row {
             change,
             key,

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! The head stands twice, so that no single damage hides which keys a commit changed; the two differ
-//! in their magic alone. Checksums are seeded with the segment's salt: bytes of another segment, or a
-//! value that was made to look like a frame, never pass for one. Each frame names the revision before
-//! its own, so that a missing one is noticed, and the revision known as synced when it was written.
+//! in their magic alone. Their checksums are seeded with the segment's salt and the frame's place in
+//! it: bytes of elsewhere, such as a value that is a copy of a frame, never pass for one. Each frame
+//! names the revision before its own, so that a missing one is noticed, and the revision known as
+//! synced when it was written.
 //!
 //! This module knows bytes only; where frames lie and what follows from a bad one is `scan`'s.
 
@@ -113,6 +114,11 @@ pub(super) struct Head {
     pub(super) rows: Vec<Row>,
 }
 
+/// Of the checksums of a frame's heads.
+const fn seed(salt: u64, place: u64) -> u64 {
+    salt.wrapping_add(place)
+}
+
 /// The checksum of a value: of that revision, in that segment.
 pub(super) fn value_checksum(value: &[u8], salt: u64, revision: u64) -> u64 {
     checksum(value, salt ^ revision)
@@ -140,16 +146,18 @@ impl Head {
         2 * self.head_bytes() + self.values_bytes()
     }
 
-    /// Appends the frame to `out`; `values` in the order of the rows, nothing for a delete.
+    /// Appends the frame to `out`; `values` in the order of the rows, nothing for a delete. `place` is
+    /// where it will begin in its segment.
     pub(super) fn encode<'a>(
         &self,
         values: impl Iterator<Item = &'a [u8]>,
         salt: u64,
+        place: u64,
         out: &mut Vec<u8>,
     ) {
         out.reserve(self.frame_bytes());
         let start = out.len();
-        self.encode_head(Side::Front, salt, out);
+        self.encode_head(seed(salt, place), out);
         let end = out.len();
         for value in values {
             out.extend_from_slice(value);
@@ -161,13 +169,13 @@ impl Head {
         }
     }
 
-    fn encode_head(&self, side: Side, salt: u64, out: &mut Vec<u8>) {
+    fn encode_head(&self, seed: u64, out: &mut Vec<u8>) {
         let start = out.len();
         let kind = match self.kind {
             Kind::Commit => 1,
             Kind::Seal => 2,
         };
-        out.extend_from_slice(&side.magic());
+        out.extend_from_slice(&Side::Front.magic());
         out.extend_from_slice(&[VERSION, kind]);
         out.extend_from_slice(&(self.rows.len() as u16).to_le_bytes());
         out.extend_from_slice(&(self.head_bytes() as u32).to_le_bytes());
@@ -182,21 +190,27 @@ impl Head {
             out.extend_from_slice(&row.value_checksum.to_le_bytes());
             out.extend_from_slice(row.key.as_bytes());
         }
-        let sum = checksum(out.get(start + MAGIC_BYTES..).unwrap_or_default(), salt);
+        let sum = checksum(out.get(start + MAGIC_BYTES..).unwrap_or_default(), seed);
         out.extend_from_slice(&sum.to_le_bytes());
     }
 
-    /// The head of that side at the start of `bytes`, if a whole one stands there.
-    pub(super) fn decode(bytes: &[u8], side: Side, salt: u64) -> Option<Self> {
+    /// The head of that side at the start of `bytes`, if a whole one stands there, and the place in
+    /// the segment where its frame begins; `place` is that of `bytes`.
+    pub(super) fn decode(bytes: &[u8], side: Side, salt: u64, place: u64) -> Option<(Self, u64)> {
         if Side::of(bytes) != Some(side) {
             return None;
         }
         let mut sizes = Bytes(bytes.get(MAGIC_BYTES + 4..)?);
-        let head_bytes = sizes.u32()? as usize;
-        if head_bytes > HEAD_BYTES_MAX {
+        let (head_bytes, values_bytes) = (sizes.u32()?, sizes.u32()?);
+        let start = match side {
+            Side::Front => place,
+            Side::Back => place.checked_sub(u64::from(head_bytes) + u64::from(values_bytes))?,
+        };
+        if head_bytes as usize > HEAD_BYTES_MAX {
             return None;
         }
-        Self::parse(checked(bytes.get(MAGIC_BYTES..head_bytes)?, salt)?)
+        let head = bytes.get(MAGIC_BYTES..head_bytes as usize)?;
+        Some((Self::parse(checked(head, seed(salt, start))?)?, start))
     }
 
     /// Bytes whose checksum has been compared; what is still wrong is not ours.

@@ -13,7 +13,7 @@ const NAME: &str = "LOCK";
 
 /// Held for as long as it lives.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -30,9 +30,9 @@ impl Lock {
         let lock = Self::held(disk, file.try_lock(), file)?;
         let pid = format!("{}\n", std::process::id());
         let written = lock
-            ._file
+            .file
             .set_len(0)
-            .and_then(|()| lock._file.write_all_at(pid.as_bytes(), 0));
+            .and_then(|()| lock.file.write_all_at(pid.as_bytes(), 0));
         // A full disk has no room for a process id; the lock itself needs none.
         match written.map_err(|source| StoreError::io("write to", &path, source)) {
             Ok(()) | Err(StoreError::Full { .. }) => Ok(lock),
@@ -52,7 +52,7 @@ impl Lock {
 
     fn held(disk: &Disk, tried: Result<(), TryLockError>, file: File) -> Result<Self, StoreError> {
         match tried {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file: file }),
             Err(TryLockError::WouldBlock) => {
                 let pid = std::fs::read_to_string(disk.path(NAME)).ok();
                 let pid = pid.and_then(|pid| pid.trim().parse().ok());
@@ -65,5 +65,12 @@ impl Lock {
                 Err(StoreError::io("lock", &disk.path(NAME), source))
             }
         }
+    }
+}
+
+impl Drop for Lock {
+    /// Lets go at once: a process that is being forked at this moment has the file open too.
+    fn drop(&mut self) {
+        self.file.unlock().ok();
     }
 }

@@ -105,7 +105,7 @@ impl Log {
             row.value_checksum = value_checksum(&[], salt, head.revision);
         }
         self.frame.clear();
-        head.encode(values, salt, &mut self.frame);
+        head.encode(values, salt, tail.end, &mut self.frame);
         tail.append(&self.disk, &self.frame)?;
         self.take(head);
         self.counters.commits += 1;
@@ -201,7 +201,8 @@ impl Log {
             rows: Vec::new(),
         };
         self.frame.clear();
-        seal.encode(std::iter::empty(), tail.segment.salt, &mut self.frame);
+        let (salt, end) = (tail.segment.salt, tail.end);
+        seal.encode(std::iter::empty(), salt, end, &mut self.frame);
         tail.append(&self.disk, &self.frame)
             .map_err(SealError::Write)?;
         let name = tail.segment.name;

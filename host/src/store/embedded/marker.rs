@@ -14,7 +14,7 @@ use super::super::StoreError;
 use super::bytes::{Bytes, checked, checksum};
 use super::damage::{Damage, Flaw};
 use super::disk::Disk;
-use super::segment::FORMAT_VERSION;
+use super::segment::{FORMAT_VERSION, UNFINISHED};
 
 const NAME: &str = "synced";
 const MAGIC: [u8; 8] = *b"BELTSYN\n";
@@ -36,14 +36,15 @@ pub(super) struct Marker {
 }
 
 impl Marker {
-    /// Makes the marker of an empty store, durably: from here on a log has one.
+    /// Makes the marker of an empty store, durably and all at once: from here on a log has one.
     pub(super) fn create(disk: &Disk) -> Result<Self, StoreError> {
+        let unfinished = format!("{NAME}{UNFINISHED}");
         let marker = Self {
-            file: disk.create(NAME)?,
+            file: disk.create(&unfinished)?,
         };
         marker.write(disk, Mark::default())?;
-        disk.sync(&marker.file, NAME)?;
-        disk.sync_folder()?;
+        disk.sync(&marker.file, &unfinished)?;
+        disk.rename(&unfinished, NAME)?;
         Ok(marker)
     }
 

@@ -72,9 +72,9 @@ pub(super) fn recover(disk: &Disk, access: Access) -> Result<Recovered, StoreErr
     let base = base.max();
     let (mut old, mut kept): (Vec<Name>, Vec<Name>) =
         segments.into_iter().partition(|name| match (name, base) {
-            (Name::Base(last) | Name::Log(last), Some(base)) if *last < base => true,
+            (Name::Base(last), Some(base)) => *last < base,
             (Name::Log(first), Some(base)) => *first <= base,
-            (Name::Base(_) | Name::Log(_), _) => false,
+            (Name::Base(_) | Name::Log(_), None) => false,
         });
     old.sort_unstable();
     kept.sort_unstable();
@@ -150,13 +150,11 @@ impl Folder<'_> {
     }
 
     fn segment(&mut self, name: Name, newest: bool) -> Result<(), StoreError> {
-        let segment = match Segment::open(self.disk, name, self.access == Access::Write)? {
-            Ok(segment) => segment,
-            Err(damage) => {
-                self.found.damage.push(damage);
-                self.chained = false;
-                return Ok(());
-            }
+        let (segment, damage) = Segment::open(self.disk, name, self.access == Access::Write)?;
+        self.found.damage.extend(damage);
+        let Some(segment) = segment else {
+            self.chained = false;
+            return Ok(());
         };
         if self.chained && segment.previous != self.found.last {
             let flaw = Flaw::Gap {
@@ -285,11 +283,15 @@ impl Folder<'_> {
 /// The revision of the seal that ends the segment, if one does.
 fn seal(segment: &Segment, len: u64) -> Option<u64> {
     let mut bytes = [0; SEAL_BYTES];
-    segment
-        .file
-        .read_exact_at(&mut bytes, len.checked_sub(SEAL_BYTES as u64)?)
-        .ok()?;
-    let front = Head::decode(&bytes, Side::Front, segment.salt)?;
-    let back = Head::decode(bytes.get(SEAL_BYTES / 2..)?, Side::Back, segment.salt)?;
+    let place = len.checked_sub(SEAL_BYTES as u64)?;
+    segment.file.read_exact_at(&mut bytes, place).ok()?;
+    let (front, back) = bytes.split_at(SEAL_BYTES / 2);
+    let (front, _) = Head::decode(front, Side::Front, segment.salt, place)?;
+    let (back, _) = Head::decode(
+        back,
+        Side::Back,
+        segment.salt,
+        place + SEAL_BYTES as u64 / 2,
+    )?;
     (front.kind == Kind::Seal && front == back).then_some(front.revision)
 }

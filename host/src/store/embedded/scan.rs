@@ -31,6 +31,9 @@ pub(super) struct Scan {
     /// The highest revision that a frame behind the first fault knows as synced; `None`: nothing is
     /// behind it.
     witness: Option<u64>,
+    /// A whole page of zeros is in the first stretch that is at fault, as where a page never reached
+    /// the disk.
+    zero_page: bool,
     file_bytes: u64,
 }
 
@@ -42,8 +45,8 @@ struct Fault {
     /// How many rows and which revision came before it.
     rows_before: usize,
     last_before: u64,
-    /// A whole page of zeros is in it, as where a page never reached the disk.
-    zero_page: bool,
+    /// Where its frame ends.
+    to: u64,
 }
 
 /// What the end of the newest segment is.
@@ -67,6 +70,7 @@ pub(super) fn scan(disk: &Disk, segment: &Segment, mark: Option<u64>) -> Result<
         at_mark: (mark == Some(HEADER_BYTES as u64)).then_some(segment.previous),
         faults: Vec::new(),
         witness: None,
+        zero_page: false,
         file_bytes,
     };
     let window = Window {
@@ -86,6 +90,9 @@ pub(super) fn scan(disk: &Disk, segment: &Segment, mark: Option<u64>) -> Result<
     while scanner.at < file_bytes {
         scanner.step()?;
     }
+    if let Some((from, to)) = scanner.scan.first_stretch() {
+        scanner.scan.zero_page = scanner.window.zero_page(from, to)?;
+    }
     Ok(scanner.scan)
 }
 
@@ -98,6 +105,17 @@ impl Scan {
             .collect()
     }
 
+    /// The first frames at fault that follow each other, from where to where.
+    fn first_stretch(&self) -> Option<(u64, u64)> {
+        let first = self.faults.first()?;
+        let next = |end: u64, fault: &Fault| (fault.frame <= end).then_some(end.max(fault.to));
+        let end = self.faults.iter().scan(first.to, |end, fault| {
+            *end = next(*end, fault)?;
+            Some(*end)
+        });
+        Some((first.frame, end.last()?))
+    }
+
     /// Tells a torn tail from damage, and cuts it off the scan. Everything up to `synced` is durable.
     ///
     /// Beyond it, bytes are torn where nothing readable follows them. Where something does, pages may
@@ -108,7 +126,7 @@ impl Scan {
             return Judged::Whole;
         };
         let torn = match self.witness {
-            Some(witness) => witness <= first.last_before && first.zero_page,
+            Some(witness) => witness <= first.last_before && self.zero_page,
             None => true,
         };
         if first.frame < synced || !torn {
@@ -134,12 +152,14 @@ impl Scanner<'_> {
     /// Reads the frame at `at`, or passes over what is none.
     fn step(&mut self) -> Result<(), StoreError> {
         if self.scan.sealed {
-            self.fault(self.at, Flaw::BehindSeal, Vec::new(), false);
-            self.at = self.scan.file_bytes;
+            let to = self.scan.file_bytes;
+            self.fault(self.at, to, Flaw::BehindSeal, Vec::new());
+            self.at = to;
             return Ok(());
         }
-        match Head::decode(self.window.at(self.at)?, Side::Front, self.segment.salt) {
-            Some(head) => self.frame(head, true),
+        let bytes = self.window.at(self.at)?;
+        match Head::decode(bytes, Side::Front, self.segment.salt, self.at) {
+            Some((head, _)) => self.frame(head, true),
             None => self.resume(),
         }
     }
@@ -147,35 +167,27 @@ impl Scanner<'_> {
     /// There is no front head at `at`: goes on with the next whole head of either side.
     fn resume(&mut self) -> Result<(), StoreError> {
         let mut from = self.at + 1;
-        loop {
-            let Some((place, side, head)) = self.window.next_head(from)? else {
-                return self.pass_over(self.scan.file_bytes);
-            };
-            let before = match side {
-                Side::Front => 0,
-                Side::Back => (head.head_bytes() + head.values_bytes()) as u64,
-            };
-            match place.checked_sub(before) {
-                Some(start) if start >= self.at => {
-                    if start > self.at {
-                        self.pass_over(start)?;
-                    }
-                    return match side {
-                        Side::Front => Ok(()),
-                        Side::Back => self.frame(head, false),
-                    };
-                }
-                // The back of a frame that began before: its front has been read and was wrong.
-                Some(_) | None => from = place + 1,
+        while let Some(next) = self.window.next_head(from)? {
+            // The back of a frame that began before has been dealt with by its front.
+            if next.start < self.at {
+                from = next.place + 1;
+                continue;
             }
+            if next.start > self.at {
+                self.pass_over(next.start);
+            }
+            return match next.side {
+                Side::Front => Ok(()),
+                Side::Back => self.frame(next.head, false),
+            };
         }
+        self.pass_over(self.scan.file_bytes);
+        Ok(())
     }
 
-    fn pass_over(&mut self, to: u64) -> Result<(), StoreError> {
-        let zero_page = self.window.zero_page(self.at, to)?;
-        self.fault(self.at, Flaw::Unreadable { to }, Vec::new(), zero_page);
+    fn pass_over(&mut self, to: u64) {
+        self.fault(self.at, to, Flaw::Unreadable { to }, Vec::new());
         self.at = to;
-        Ok(())
     }
 
     /// Takes the frame at `at`, whose head is known from one of its copies.
@@ -189,7 +201,7 @@ impl Scanner<'_> {
         self.follow(start, &head);
         if end > self.scan.file_bytes {
             let to = self.scan.file_bytes;
-            self.fault(start, Flaw::Unreadable { to }, keys(&head), false);
+            self.fault(start, to, Flaw::Unreadable { to }, keys(&head));
         } else {
             self.compare(start, end, &head, front_whole)?;
         }
@@ -220,7 +232,8 @@ impl Scanner<'_> {
                 found: self.scan.last,
                 named: head.previous,
             };
-            self.fault(start, flaw, Vec::new(), false);
+            let end = start + head.frame_bytes() as u64;
+            self.fault(start, end, flaw, Vec::new());
         }
     }
 
@@ -232,7 +245,6 @@ impl Scanner<'_> {
         head: &Head,
         front_whole: bool,
     ) -> Result<(), StoreError> {
-        let zero_page = self.window.zero_page(start, end)?;
         let salt = self.segment.salt;
         let frame = self
             .window
@@ -269,7 +281,7 @@ impl Scanner<'_> {
             offset += u64::from(row.value_bytes);
         }
         for (offset, flaw, keys) in flaws {
-            self.fault_at(offset, start, flaw, keys, zero_page);
+            self.fault_at(offset, (start, end), flaw, keys);
         }
         Ok(())
     }
@@ -293,18 +305,12 @@ impl Scanner<'_> {
         }
     }
 
-    fn fault(&mut self, frame: u64, flaw: Flaw, keys: Vec<String>, zero_page: bool) {
-        self.fault_at(frame, frame, flaw, keys, zero_page);
+    /// The frame between is at fault, there where it begins.
+    fn fault(&mut self, frame: u64, to: u64, flaw: Flaw, keys: Vec<String>) {
+        self.fault_at(frame, (frame, to), flaw, keys);
     }
 
-    fn fault_at(
-        &mut self,
-        offset: u64,
-        frame: u64,
-        flaw: Flaw,
-        keys: Vec<String>,
-        zero_page: bool,
-    ) {
+    fn fault_at(&mut self, offset: u64, (frame, to): (u64, u64), flaw: Flaw, keys: Vec<String>) {
         let file = self.window.disk.path(&self.segment.name.to_string());
         self.scan.faults.push(Fault {
             damage: Damage {
@@ -316,13 +322,22 @@ impl Scanner<'_> {
             frame,
             rows_before: self.scan.rows.len(),
             last_before: self.scan.last,
-            zero_page,
+            to,
         });
     }
 }
 
 fn keys(head: &Head) -> Vec<String> {
     head.rows.iter().map(|row| row.key.to_string()).collect()
+}
+
+/// A head somewhere behind bytes that are none.
+struct Next {
+    place: u64,
+    /// Where its frame begins.
+    start: u64,
+    side: Side,
+    head: Head,
 }
 
 /// How much of a segment is in memory at a time; at least one longest frame.
@@ -370,28 +385,33 @@ impl Window<'_> {
     }
 
     /// The first whole head at or behind `from`.
-    fn next_head(&mut self, mut from: u64) -> Result<Option<(u64, Side, Head)>, StoreError> {
+    fn next_head(&mut self, mut from: u64) -> Result<Option<Next>, StoreError> {
         let salt = self.segment.salt;
         while from < self.file_bytes {
             let bytes = self.at(from)?;
             let found = bytes
                 .windows(MAGIC_BYTES)
                 .position(|four| Side::of(four).is_some());
-            let Some(place) = found else {
+            let Some(skipped) = found else {
                 // A magic may stand across the end of the window, not of the file.
                 from += (bytes.len() as u64)
                     .saturating_sub(MAGIC_BYTES as u64 - 1)
                     .max(1);
                 continue;
             };
-            from += place as u64;
-            let bytes = self.at(from)?;
+            let place = from + skipped as u64;
+            let bytes = self.at(place)?;
             if let Some(side) = Side::of(bytes)
-                && let Some(head) = Head::decode(bytes, side, salt)
+                && let Some((head, start)) = Head::decode(bytes, side, salt, place)
             {
-                return Ok(Some((from, side, head)));
+                return Ok(Some(Next {
+                    place,
+                    start,
+                    side,
+                    head,
+                }));
             }
-            from += 1;
+            from = place + 1;
         }
         Ok(None)
     }

@@ -3,7 +3,9 @@
 //! ```text
 //! <first revision>.log    commits as they came; the newest one grows, the others end with a seal
 //! <last revision>.base    what compaction kept of all segments up to that revision; sealed
-//! header = magic 8 | format version 4 | kind 4 | first revision 8 | revision before 8 | salt 8 | checksum 8
+//! segment = header, header again, frame…
+//! header  = magic 8 | format version 4 | kind 4 | first revision 8 | revision before 8 | salt 8
+//!           | checksum 8
 //! ```
 
 use std::fmt;
@@ -22,7 +24,9 @@ use super::index::Slot;
 
 /// Version of the format of the whole folder. Another one is refused by name.
 pub(super) const FORMAT_VERSION: u32 = 1;
-pub(super) const HEADER_BYTES: usize = 48;
+const HEADER_COPY_BYTES: usize = 48;
+/// Both copies of the header; the first frame follows.
+pub(super) const HEADER_BYTES: usize = 2 * HEADER_COPY_BYTES;
 const MAGIC: [u8; 8] = *b"BELTLOG\n";
 /// Ending of files that are not finished; removed when the store opens.
 pub(super) const UNFINISHED: &str = ".new";
@@ -78,6 +82,50 @@ impl fmt::Display for Name {
     }
 }
 
+/// What a header says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Header {
+    kind: u32,
+    first: u64,
+    previous: u64,
+    salt: u64,
+}
+
+/// What the bytes of a header turn out to be.
+#[derive(Clone, Copy)]
+enum Parsed {
+    Whole(Header),
+    /// Of another format version, whose layout is not known.
+    Version(u32),
+    Damaged,
+}
+
+impl Header {
+    fn parse(copy: &[u8]) -> Parsed {
+        let mut bytes = Bytes(copy);
+        if bytes.array() != Some(MAGIC) {
+            return Parsed::Damaged;
+        }
+        match bytes.u32() {
+            Some(FORMAT_VERSION) => {}
+            Some(other) => return Parsed::Version(other),
+            None => return Parsed::Damaged,
+        }
+        let whole = checked(copy, 0).and_then(|_| Self::numbers(bytes));
+        whole.map_or(Parsed::Damaged, Parsed::Whole)
+    }
+
+    fn numbers(mut bytes: Bytes<'_>) -> Option<Self> {
+        let (kind, first) = (bytes.u32()?, bytes.u64()?);
+        Some(Self {
+            kind,
+            first,
+            previous: bytes.u64()?,
+            salt: bytes.u64()?,
+        })
+    }
+}
+
 /// An open segment.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -108,6 +156,7 @@ impl Segment {
             header.extend_from_slice(&number.to_le_bytes());
         }
         header.extend_from_slice(&checksum(&header, 0).to_le_bytes());
+        header.extend_from_within(..);
         disk.write_at(&file, as_file, &header, 0)?;
         Ok(Self {
             name,
@@ -117,55 +166,73 @@ impl Segment {
         })
     }
 
-    /// Opens a segment that is there. The inner error is damage to its header.
+    /// Opens a segment that is there; with damage to its header, which where a copy is whole leaves
+    /// the segment readable.
     pub(super) fn open(
         disk: &Disk,
         name: Name,
         writable: bool,
-    ) -> Result<Result<Self, Damage>, StoreError> {
+    ) -> Result<(Option<Self>, Option<Damage>), StoreError> {
         let path = disk.path(&name.to_string());
         let file = disk.open(&name.to_string(), writable)?;
-        let mut header = [0; HEADER_BYTES];
-        let flaw = |flaw| Damage {
-            file: path.clone(),
-            offset: 0,
-            flaw,
-            keys: Vec::new(),
+        let mut bytes = [0; HEADER_BYTES];
+        match file.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+                return Err(StoreError::io("read", &path, error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let (one, other) = bytes.split_at(HEADER_COPY_BYTES);
+        let copies = [Header::parse(one), Header::parse(other)];
+        if let [Parsed::Version(found), Parsed::Version(again)] = copies
+            && found == again
+        {
+            let known = FORMAT_VERSION;
+            return Err(StoreError::Version { path, found, known });
+        }
+        let damage = |flaw, offset| {
+            let keys = Vec::new();
+            Some(Damage {
+                file: path.clone(),
+                offset,
+                flaw,
+                keys,
+            })
         };
-        match file.read_exact_at(&mut header, 0) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                return Ok(Err(flaw(Flaw::Header)));
-            }
-            Err(source) => return Err(StoreError::io("read", &path, source)),
+        let copy = HEADER_COPY_BYTES as u64;
+        let (header, damage) = match copies {
+            [Parsed::Whole(header), Parsed::Whole(other)] if header == other => (header, None),
+            [_, Parsed::Whole(header)] => (header, damage(Flaw::HeadCopy, 0)),
+            [Parsed::Whole(header), _] => (header, damage(Flaw::HeadCopy, copy)),
+            [_, _] => return Ok((None, damage(Flaw::Header, 0))),
+        };
+        let Header {
+            kind,
+            first,
+            previous,
+            salt,
+        } = header;
+        if kind != name.kind() || first != name.first() {
+            let flaw = Flaw::Header;
+            return Ok((
+                None,
+                Some(Damage {
+                    file: path,
+                    offset: 0,
+                    flaw,
+                    keys: Vec::new(),
+                }),
+            ));
         }
-        let mut bytes = Bytes(&header);
-        let magic = bytes.array::<8>();
-        let version = bytes.u32();
-        if let (Some(MAGIC), Some(found)) = (magic, version.filter(|v| *v != FORMAT_VERSION)) {
-            return Err(StoreError::Version {
-                path,
-                found,
-                known: FORMAT_VERSION,
-            });
-        }
-        let numbers = (|| {
-            checked(&header, 0)?;
-            Some((bytes.u32()?, bytes.u64()?, bytes.u64()?, bytes.u64()?))
-        })();
-        Ok(match numbers {
-            Some((kind, first, previous, salt))
-                if magic == Some(MAGIC) && kind == name.kind() && first == name.first() =>
-            {
-                Ok(Self {
-                    name,
-                    file,
-                    previous,
-                    salt,
-                })
-            }
-            Some(_) | None => Err(flaw(Flaw::Header)),
-        })
+        Ok((
+            Some(Self {
+                name,
+                file,
+                previous,
+                salt,
+            }),
+            damage,
+        ))
     }
 
     /// Its length now.

@@ -1,0 +1,370 @@
+//! Failing disks: an operation fails, the store says so, and says nothing else that is untrue.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+
+use super::super::disk::{Deed, Probe};
+use super::{Folder, Random, SEGMENT_BYTES, State, apply, open, open_probed, put, state};
+use crate::store::{Revision, StoreError};
+
+/// Fails one deed on files of one ending, for as long as it is switched on.
+struct Fault {
+    deed: Deed,
+    ending: &'static str,
+    kind: io::ErrorKind,
+    written: usize,
+    on: AtomicBool,
+}
+
+impl Fault {
+    fn new(deed: Deed, ending: &'static str, kind: io::ErrorKind) -> Arc<Self> {
+        Arc::new(Self {
+            deed,
+            ending,
+            kind,
+            written: 20,
+            on: AtomicBool::new(false),
+        })
+    }
+
+    fn set(&self, on: bool) {
+        self.on.store(on, Ordering::SeqCst);
+    }
+}
+
+impl Probe for Fault {
+    fn before(&self, deed: Deed, name: &str) -> Result<(), (usize, io::Error)> {
+        let meant = deed == self.deed && name.ends_with(self.ending);
+        match meant && self.on.load(Ordering::SeqCst) {
+            true => Err((self.written, self.kind.into())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_commit_and_no_other() {
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let fault = Fault::new(Deed::Write, ".log", io::ErrorKind::StorageFull);
+    let store = open_probed(dir, SEGMENT_BYTES, fault.clone()).unwrap();
+    let first = store.commit_now(&put("a", "1")).unwrap();
+    let before = super::files(dir);
+    fault.set(true);
+    let error = store
+        .commit_now(&put("a", "2").expect("a", first))
+        .unwrap_err();
+    let path = dir.join("00000000000000000001.log");
+    let expected = format!(
+        "no space left for {}; free some and try again",
+        path.display()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(
+        super::files(dir),
+        before,
+        "the part that was written is gone"
+    );
+    assert_eq!(store.get_now("a").unwrap().unwrap().revision, first);
+    store.sync_now(first).unwrap();
+    fault.set(false);
+    let second = store.commit_now(&put("a", "3").expect("a", first)).unwrap();
+    store.sync_now(second).unwrap();
+    let found = state(&store).unwrap();
+    drop(store);
+    assert_eq!(state(&open(dir, SEGMENT_BYTES).unwrap()).unwrap(), found);
+}
+
+/// Where a segment must end and the disk has no room for the seal, or for the next one.
+#[test]
+fn a_full_disk_at_the_end_of_a_segment() {
+    for ending in [".log", ".log.new", ".keys"] {
+        let folder = Folder::new(200);
+        let dir = folder.dir.path();
+        let fault = Fault::new(Deed::Write, ending, io::ErrorKind::StorageFull);
+        let store = open_probed(dir, 200, fault.clone()).unwrap();
+        let first = store.commit_now(&put("a", &"x".repeat(200))).unwrap();
+        fault.set(true);
+        let failed = store.commit_now(&put("b", "1"));
+        match ending {
+            ".keys" => assert!(failed.is_ok(), "its own shortcut is no commit's concern"),
+            _ => assert!(matches!(failed, Err(StoreError::Full { .. })), "{ending}"),
+        }
+        store.sync_now(first).unwrap();
+        fault.set(false);
+        store.commit_now(&put("c", "1").expect("a", first)).unwrap();
+        let found = state(&store).unwrap();
+        assert_eq!(found.contains_key("b"), ending == ".keys");
+        drop(store);
+        assert_eq!(state(&open(dir, 200).unwrap()).unwrap(), found, "{ending}");
+    }
+}
+
+/// What a failed write leaves behind is removed before the next one, even if not at once.
+#[test]
+fn a_part_that_could_not_be_removed() {
+    struct Stuck(AtomicBool);
+    impl Probe for Stuck {
+        fn before(&self, deed: Deed, name: &str) -> Result<(), (usize, io::Error)> {
+            let fails = matches!(deed, Deed::Write | Deed::Truncate) && name.ends_with(".log");
+            match fails && self.0.load(Ordering::SeqCst) {
+                true => Err((90, io::ErrorKind::StorageFull.into())),
+                false => Ok(()),
+            }
+        }
+    }
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let stuck = Arc::new(Stuck(AtomicBool::new(false)));
+    let store = open_probed(dir, SEGMENT_BYTES, stuck.clone()).unwrap();
+    store.commit_now(&put("a", "1")).unwrap();
+    let (_, len) = super::files(dir)[0].clone();
+    stuck.0.store(true, Ordering::SeqCst);
+    store.commit_now(&put("b", "1")).unwrap_err();
+    assert!(super::files(dir)[0].1 > len, "a part was written");
+    store.commit_now(&put("b", "2")).unwrap_err();
+    stuck.0.store(false, Ordering::SeqCst);
+    let last = store.commit_now(&put("c", "")).unwrap();
+    store.sync_now(last).unwrap();
+    let found = state(&store).unwrap();
+    drop(store);
+    assert_eq!(state(&open(dir, SEGMENT_BYTES).unwrap()).unwrap(), found);
+}
+
+#[test]
+fn a_failed_sync_takes_back_what_it_should_have_made_durable() {
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let fault = Fault::new(Deed::Sync, ".log", io::ErrorKind::Other);
+    let store = open_probed(dir, SEGMENT_BYTES, fault.clone()).unwrap();
+    let first = store.commit_now(&put("a", "1")).unwrap();
+    store.sync_now(first).unwrap();
+    let second = store.commit_now(&put("a", "2")).unwrap();
+    let third = store.commit_now(&put("b", "3")).unwrap();
+    fault.set(true);
+    let error = store.sync_now(second).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("revisions 2 to 3 are lost, as "), "{text}");
+    assert!(matches!(error, StoreError::Lost { from, to, .. } if from == second && to == third));
+    fault.set(false);
+
+    assert_eq!(store.get_now("a").unwrap().unwrap().value, b"1");
+    assert_eq!(store.get_now("b").unwrap(), None);
+    for revision in [second, third] {
+        assert!(matches!(
+            store.sync_now(revision),
+            Err(StoreError::Lost { .. })
+        ));
+    }
+    let conflict = store
+        .commit_now(&put("a", "x").expect("a", second))
+        .unwrap_err();
+    assert!(matches!(conflict, StoreError::Conflict { .. }));
+    let fourth = store.commit_now(&put("a", "4").expect("a", first)).unwrap();
+    assert!(
+        fourth > third,
+        "a revision that was taken back is not given again"
+    );
+    store.sync_now(fourth).unwrap();
+    assert!(matches!(
+        store.sync_now(third),
+        Err(StoreError::Lost { .. })
+    ));
+    let found = state(&store).unwrap();
+    drop(store);
+    assert_eq!(state(&open(dir, SEGMENT_BYTES).unwrap()).unwrap(), found);
+}
+
+/// Holds each sync of the log until it is let go, and fails it on demand.
+struct Gate {
+    entered: Barrier,
+    leave: Barrier,
+    armed: AtomicBool,
+    fails: bool,
+}
+
+impl Gate {
+    fn new(fails: bool) -> Arc<Self> {
+        let (entered, leave) = (Barrier::new(2), Barrier::new(2));
+        Arc::new(Self {
+            entered,
+            leave,
+            armed: AtomicBool::new(false),
+            fails,
+        })
+    }
+}
+
+impl Probe for Gate {
+    fn before(&self, deed: Deed, name: &str) -> Result<(), (usize, io::Error)> {
+        let meant = deed == Deed::Sync && name.ends_with(".log");
+        if !meant || !self.armed.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.entered.wait();
+        self.leave.wait();
+        match self.fails {
+            true => Err((0, io::Error::other("the disk is gone"))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// While one sync is under way others commit and wait; one more sync serves them all.
+#[test]
+fn those_that_come_during_a_sync_share_the_next() {
+    const OTHERS: usize = 12;
+    let folder = Folder::new(SEGMENT_BYTES);
+    let gate = Gate::new(false);
+    let store = open_probed(folder.dir.path(), SEGMENT_BYTES, gate.clone()).unwrap();
+    let first = store.commit_now(&put("first", "x")).unwrap();
+    gate.armed.store(true, Ordering::SeqCst);
+    let written = Barrier::new(OTHERS + 1);
+    thread::scope(|scope| {
+        scope.spawn(|| store.sync_now(first).unwrap());
+        gate.entered.wait();
+        for n in 0..OTHERS {
+            let (store, written) = (&store, &written);
+            scope.spawn(move || {
+                let revision = store.commit_now(&put(&n.to_string(), "x")).unwrap();
+                written.wait();
+                store.sync_now(revision).unwrap();
+            });
+        }
+        written.wait();
+        gate.leave.wait();
+    });
+    assert_eq!(store.state().log.counters.syncs, 2);
+}
+
+/// A commit made while a sync is under way falls with it, and its own sync is told.
+#[test]
+fn a_failed_sync_takes_those_that_came_meanwhile() {
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let gate = Gate::new(true);
+    let store = open_probed(dir, SEGMENT_BYTES, gate.clone()).unwrap();
+    let first = store.commit_now(&put("a", "1")).unwrap();
+    gate.armed.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| store.sync_now(first));
+        gate.entered.wait();
+        let second = store.commit_now(&put("b", "1")).unwrap();
+        let waiter = scope.spawn({
+            let store = &store;
+            move || store.sync_now(second)
+        });
+        gate.leave.wait();
+        assert!(matches!(
+            leader.join().unwrap(),
+            Err(StoreError::Lost { .. })
+        ));
+        assert!(matches!(
+            waiter.join().unwrap(),
+            Err(StoreError::Lost { .. })
+        ));
+    });
+    assert_eq!(state(&store).unwrap(), State::new());
+}
+
+/// Where not even taking back works, every call fails until it does.
+#[test]
+fn a_log_that_cannot_be_taken_back_answers_nothing() {
+    struct Dead(AtomicBool);
+    impl Probe for Dead {
+        fn before(&self, deed: Deed, _: &str) -> Result<(), (usize, io::Error)> {
+            let fails = matches!(deed, Deed::Sync | Deed::Truncate);
+            match fails && self.0.load(Ordering::SeqCst) {
+                true => Err((0, io::Error::other("the disk is gone"))),
+                false => Ok(()),
+            }
+        }
+    }
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dead = Arc::new(Dead(AtomicBool::new(false)));
+    let store = open_probed(folder.dir.path(), SEGMENT_BYTES, dead.clone()).unwrap();
+    let first = store.commit_now(&put("a", "1")).unwrap();
+    store.sync_now(first).unwrap();
+    let second = store.commit_now(&put("a", "2")).unwrap();
+    dead.0.store(true, Ordering::SeqCst);
+    assert!(matches!(
+        store.sync_now(second),
+        Err(StoreError::Lost { .. })
+    ));
+    assert!(matches!(store.get_now("a"), Err(StoreError::Io { .. })));
+    assert!(matches!(
+        store.commit_now(&put("b", "1")),
+        Err(StoreError::Io { .. })
+    ));
+    dead.0.store(false, Ordering::SeqCst);
+    assert_eq!(store.get_now("a").unwrap().unwrap().revision, first);
+    assert!(store.commit_now(&put("b", "1")).unwrap() > second);
+}
+
+/// Fails any deed now and then.
+struct Weather(Mutex<(Random, bool)>);
+
+impl Probe for Weather {
+    fn before(&self, _: Deed, name: &str) -> Result<(), (usize, io::Error)> {
+        let (random, on) = &mut *self.0.lock().unwrap();
+        if !*on || !random.one_in(12) {
+            return Ok(());
+        }
+        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::Other];
+        // The marker's few bytes lie within one sector and are never written by half.
+        let written = if name.starts_with("synced") {
+            0
+        } else {
+            random.below(200)
+        };
+        Err((written, kinds[random.below(2)].into()))
+    }
+}
+
+/// Under random failures: what was committed is there, what failed is not, what was lost was named,
+/// and the next process finds the same.
+#[test]
+fn any_weather() {
+    for seed in 0..150 {
+        let segment_bytes = 400 + 20 * seed;
+        let folder = Folder::new(segment_bytes);
+        let dir = folder.dir.path();
+        let weather = Arc::new(Weather(Mutex::new((Random(seed), false))));
+        let store = open_probed(dir, segment_bytes, weather.clone()).unwrap();
+        weather.0.lock().unwrap().1 = true;
+        let mut random = Random(1000 + seed);
+        let mut history = BTreeMap::from([(Revision::default(), State::new())]);
+        let forget = |history: &mut BTreeMap<Revision, State>, from| {
+            history.split_off(&from);
+        };
+        for _ in 0..120 {
+            let (last, model) = history.last_key_value().unwrap();
+            let (last, mut model) = (*last, model.clone());
+            if random.one_in(4) {
+                match store.sync_now(last) {
+                    Err(StoreError::Lost { from, .. }) => forget(&mut history, from),
+                    Ok(()) | Err(_) => {}
+                }
+                continue;
+            }
+            let batch = random.batch();
+            match store.commit_now(&batch) {
+                Ok(revision) => {
+                    apply(&mut model, &batch, revision);
+                    history.insert(revision, model);
+                }
+                Err(StoreError::Lost { from, .. }) => forget(&mut history, from),
+                Err(_) => {}
+            }
+        }
+        weather.0.lock().unwrap().1 = false;
+        let (_, model) = history.last_key_value().unwrap();
+        assert_eq!(state(&store).unwrap(), *model, "seed {seed}");
+        drop(store);
+        let found = state(&open(dir, segment_bytes).unwrap()).unwrap();
+        assert_eq!(found, *model, "seed {seed} after opening again");
+    }
+}
