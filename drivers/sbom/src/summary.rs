@@ -75,8 +75,13 @@ impl Summary {
             [one] => one.path.clone(),
             several => format!("{} lockfiles", several.len()),
         };
+        let noun = if self.components == 1 {
+            "component"
+        } else {
+            "components"
+        };
         format!(
-            "{} components from {lockfiles} in {}",
+            "{} {noun} from {lockfiles} in {}",
             self.components, self.path
         )
     }
