@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
-use super::names::{did_you_mean, listed};
+use super::names::{ADVISED_MAX, did_you_mean, listed};
 use super::{Config, Definition, Document, Documents, Pipeline, Resource, schema};
 
 /// How many names a message lists before it only counts.
@@ -147,7 +147,7 @@ fn check_drivers(
                 .push((index, &step.id));
         }
     }
-    for (driver, steps) in unknown {
+    for (nth, (driver, steps)) in unknown.into_iter().enumerate() {
         let Some(((index, _), _)) = steps.split_first() else {
             continue;
         };
@@ -157,7 +157,12 @@ fn check_drivers(
             ("steps", "name")
         };
         let ids = listed_briefly(steps.iter().map(|(_, id)| *id));
-        let near = did_you_mean(driver, config.drivers.keys().map(String::as_str));
+        let known = config
+            .drivers
+            .keys()
+            .map(String::as_str)
+            .filter(|_| nth < ADVISED_MAX);
+        let near = did_you_mean(driver, known);
         let advice = if near.is_empty() {
             format!(
                 "; it has {}",

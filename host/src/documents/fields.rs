@@ -140,21 +140,18 @@ impl<'t> Fields<'t> {
             mut missing,
             report,
         } = self;
+        // Found once: a file of another sort has a hundred thousand unknown keys.
+        let present = |key: &str| entries.iter().any(|entry| entry.key == key);
+        let absent: Vec<_> = asked.iter().copied().filter(|key| !present(key)).collect();
         for entry in entries
             .iter()
             .filter(|entry| !asked.contains(&entry.key.as_str()))
         {
             let key = &entry.key;
-            let absent = || {
-                asked
-                    .iter()
-                    .copied()
-                    .filter(|key| !entries.iter().any(|e| e.key == *key))
-            };
             let advice = if let Some(hint) = hints.iter().find(|hint| hint.theirs == key) {
                 missing.retain(|missing| Some(*missing) != hint.ours);
                 format!("; {}", hint.advice)
-            } else if let Some(near) = names::near(key, absent()) {
+            } else if let Some(near) = names::near(key, absent.iter().copied()) {
                 missing.retain(|missing| *missing != near);
                 format!("; did you mean `{near}`?")
             } else {

@@ -19,6 +19,13 @@ pub const TOKEN_LENGTH_MAX: usize = 64;
 /// The longest pipeline or resource name, in characters: that of a DNS name.
 pub const NAME_LENGTH_MAX: usize = 253;
 
+/// The longest name, in characters, for which a near one is looked for: comparing takes time with the
+/// square of the length, and longer ones are nobody's slip.
+const NEAR_LENGTH_MAX: usize = 64;
+
+/// For how many names of one list near ones are looked for.
+pub(super) const ADVISED_MAX: usize = 20;
+
 /// Why a name may not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -146,15 +153,12 @@ pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k s
         .unwrap_or_default()
 }
 
-/// A name as it is compared; `None` if nobody can have meant anything by it.
+/// A name as it is compared; `None` if nobody can have meant another by it.
 fn folded(name: &str) -> Option<String> {
-    // The comparison takes time with the square of the length.
-    let shortened = name
-        .chars()
-        .filter(|next| !matches!(next, '-' | '_'))
-        .take(NAME_LENGTH_MAX);
-    let folded = shortened.collect::<String>().to_lowercase();
-    (!folded.is_empty()).then_some(folded)
+    let kept = |next: &char| !matches!(next, '-' | '_');
+    let length = name.chars().filter(kept).take(NEAR_LENGTH_MAX + 1).count();
+    let comparable = (1..=NEAR_LENGTH_MAX).contains(&length);
+    comparable.then(|| name.chars().filter(kept).collect::<String>().to_lowercase())
 }
 
 /// ``` `a`, `b` and `c` ```

@@ -4,11 +4,11 @@
 //! no network: a `$ref` that leads out of it is a mistake.
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{ValidationError, Validator};
+use jsonschema::{ReferencingError, ValidationError, Validator};
 use serde_json::Value;
 
 use super::diagnostics::{Diagnostic, SHOWN_MAX};
-use super::names::did_you_mean;
+use super::names::{ADVISED_MAX, near};
 use super::{Definition, Document, Resource};
 
 /// The longest value that a message shows, in bytes of JSON; a longer one is only called the value.
@@ -29,11 +29,7 @@ pub(super) fn check_resource(
     found: &mut Vec<Diagnostic>,
 ) {
     match compile(&definition.schema) {
-        Ok(schema) => {
-            for error in schema.iter_errors(&resource.spec).take(SHOWN_MAX) {
-                explain(resource, definition, &error, found);
-            }
-        }
+        Ok(schema) => explain_all(resource, definition, &schema, found),
         Err(error) => {
             let invalid = invalid_schema(definition, &error);
             if !found.contains(&invalid) {
@@ -57,25 +53,61 @@ fn invalid_schema(definition: &Document<Definition>, error: &ValidationError<'_>
     definition.mistake(&pointer, message)
 }
 
-fn explain(
+fn explain_all(
+    resource: &Document<Resource>,
+    definition: &Document<Definition>,
+    schema: &Validator,
+    found: &mut Vec<Diagnostic>,
+) {
+    let errors: Vec<_> = schema.iter_errors(&resource.spec).take(SHOWN_MAX).collect();
+    let mut meant = Vec::new();
+    for error in &errors {
+        if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+            explain_unexpected(resource, definition, error, unexpected, &mut meant, found);
+        }
+    }
+    for error in &errors {
+        let parent = error.instance_path().as_str();
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { .. } => {}
+            // The required key is there, misspelt, and reported as such.
+            ValidationErrorKind::Required {
+                property: Value::String(key),
+            } if meant.contains(&(parent.to_owned(), key.clone())) => {}
+            _ => {
+                let message = format!("{}: {}", path("spec", error), words(error));
+                found.push(resource.mistake(&format!("/spec{parent}"), message));
+            }
+        }
+    }
+}
+
+/// Reports the keys that a schema does not know. `meant` collects what they seem to misspell: the path of
+/// the mapping, and the key.
+fn explain_unexpected(
     resource: &Document<Resource>,
     definition: &Document<Definition>,
     error: &ValidationError<'_>,
+    unexpected: &[String],
+    meant: &mut Vec<(String, String)>,
     found: &mut Vec<Diagnostic>,
 ) {
-    let pointer = format!("/spec{}", error.instance_path().as_str());
-    let place = path("spec", error);
-    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
-        let known = known_keys(&definition.schema, error.schema_path().as_str());
-        for key in unexpected {
-            let near = did_you_mean(key, known.iter().map(String::as_str));
-            let message = format!("unknown key `{key}` in {place}{near}");
-            let key = key.replace('~', "~0").replace('/', "~1");
-            found.push(resource.mistake_at_key(&format!("{pointer}/{key}"), message));
-        }
-        return;
+    let parent = error.instance_path().as_str();
+    let known = known_keys(&definition.schema, error.schema_path().as_str());
+    for (nth, key) in unexpected.iter().take(SHOWN_MAX).enumerate() {
+        let candidates = known
+            .iter()
+            .map(String::as_str)
+            .filter(|_| nth < ADVISED_MAX);
+        let near = near(key, candidates);
+        meant.extend(near.map(|near| (parent.to_owned(), near.to_owned())));
+        let advice = near
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        let message = format!("unknown key `{key}` in {}{advice}", path("spec", error));
+        let key = key.replace('~', "~0").replace('/', "~1");
+        found.push(resource.mistake_at_key(&format!("/spec{parent}/{key}"), message));
     }
-    found.push(resource.mistake(&pointer, format!("{place}: {}", words(error))));
 }
 
 /// The keys that stand in the schema beside the keyword that refused others.
@@ -90,9 +122,14 @@ fn known_keys(schema: &Value, keyword: &str) -> Vec<String> {
 }
 
 fn words(error: &ValidationError<'_>) -> String {
-    let shown = serde_json::to_string(error.instance())
+    if let ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }) =
+        error.kind()
+    {
+        return format!("`$ref` leads out of it, to `{uri}`; put what it names under `$defs`");
+    }
+    let short = serde_json::to_string(error.instance())
         .is_ok_and(|text| text.len() <= VALUE_SHOWN_BYTES_MAX);
-    if shown {
+    if short {
         error.to_string()
     } else {
         error.masked_with("the value").to_string()

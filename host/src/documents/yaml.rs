@@ -23,7 +23,10 @@ pub(super) fn parse(text: &str, report: &Report) -> Vec<Node> {
             Ok((event, span)) => take(&mut builder, event, span, report),
             Err(error) => {
                 let at = mark(*error.marker());
-                report.at(at, explain(error.info()) + &inside(&builder, at));
+                report.at(
+                    at,
+                    explain(error.info()) + &inside(&builder, error.info(), at),
+                );
                 Err(Stopped)
             }
         };
@@ -45,7 +48,8 @@ fn take(
         Event::Alias(anchor) => builder.alias(at, anchor),
         Event::Scalar(text, style, anchor, tag) if builder.awaits_key() => {
             key(builder, at, &text, style, tag.as_deref())?;
-            anchor_of_key(anchor, at, report)
+            check_anchor_of_key(anchor, at, report);
+            Ok(())
         }
         Event::Scalar(text, style, anchor, tag) => {
             let content = match scalar(&text, style, tag.as_deref()) {
@@ -87,11 +91,10 @@ fn anchor_number(anchor: usize) -> Option<usize> {
     (anchor != 0).then_some(anchor)
 }
 
-fn anchor_of_key(anchor: usize, at: Mark, report: &Report) -> Result<(), Stopped> {
+fn check_anchor_of_key(anchor: usize, at: Mark, report: &Report) {
     if anchor != 0 {
         report.at(at, "a key cannot carry an anchor here; put it on a value");
     }
-    Ok(())
 }
 
 fn key(
@@ -270,8 +273,12 @@ fn explain(info: &str) -> String {
     }
 }
 
-/// Where the innermost list or mapping begins: what is unterminated is noticed at the end of the file.
-fn inside(builder: &Builder<'_>, at: Mark) -> String {
+/// Where the innermost list or mapping begins: one that is not closed is noticed far behind its start.
+fn inside(builder: &Builder<'_>, info: &str, at: Mark) -> String {
+    let unclosed = ["flow", "expected node content", "end of stream"];
+    if !unclosed.iter().any(|part| info.contains(part)) {
+        return String::new();
+    }
     match builder
         .innermost()
         .filter(|(_, begun)| begun.line != at.line)

@@ -74,8 +74,9 @@ fn text_of(random: &mut Random) -> Vec<u8> {
             .flat_map(|_| PARTS[random.below(PARTS.len())].bytes())
             .collect(),
         _ => {
-            let mut text = VALID.as_bytes().to_vec();
-            for _ in 0..=random.below(4) {
+            let documents: Vec<&str> = VALID.split("---\n").collect();
+            let mut text = documents[random.below(documents.len())].as_bytes().to_vec();
+            for _ in 0..=random.below(2) {
                 let at = random.below(text.len().max(1));
                 match random.below(4) {
                     0 => text[at] = random.next() as u8,
