@@ -61,27 +61,23 @@ pub(super) struct Fields<'t> {
 impl<'t> Fields<'t> {
     /// Opens a mapping; anything else is reported.
     pub(super) fn open(what: &'static str, node: &'t Node, report: &'t Report) -> Option<Self> {
-        match &node.content {
-            Content::Object(entries) => {
-                let (asked, missing) = (Vec::new(), Vec::new());
-                Some(Fields {
-                    what,
-                    mark: node.mark,
-                    entries,
-                    asked,
-                    missing,
-                    report,
-                })
-            }
-            other => {
-                let message = format!(
-                    "{what} is a mapping of keys to values, found {}",
-                    other.sort()
-                );
-                report.at(node.mark, message);
-                None
-            }
-        }
+        let Content::Object(entries) = &node.content else {
+            let found = node.content.sort();
+            report.at(
+                node.mark,
+                format!("{what} is a mapping of keys to values, found {found}"),
+            );
+            return None;
+        };
+        let (asked, missing) = (Vec::new(), Vec::new());
+        Some(Fields {
+            what,
+            mark: node.mark,
+            entries,
+            asked,
+            missing,
+            report,
+        })
     }
 
     /// Whatever stands under a key, nothing included.
@@ -221,14 +217,13 @@ pub(super) fn named_or_empty(
     what: &'static str,
     check: fn(&'static str, &str) -> Result<(), NameError>,
 ) -> impl FnOnce(&Node, &Report) -> Option<String> {
-    move |node, report| match &node.content {
-        Content::Text(text) if text.is_empty() => None,
-        Content::Text(_)
-        | Content::Null
-        | Content::Bool(_)
-        | Content::Number(_)
-        | Content::List(_)
-        | Content::Object(_) => named(what, check)(node, report),
+    move |node, report| {
+        let empty = node.as_text().is_some_and(|(_, text)| text.is_empty());
+        if empty {
+            None
+        } else {
+            named(what, check)(node, report)
+        }
     }
 }
 
@@ -335,15 +330,10 @@ pub(super) fn size(least: u64, most: u64) -> impl FnOnce(&Node, &Report) -> Opti
 /// A whole number from `least` to `most`.
 pub(super) fn whole(least: u64, most: u64) -> impl FnOnce(&Node, &Report) -> Option<u64> {
     move |node, report| {
-        let found = match &node.content {
-            Content::Number(number) => number.as_u64(),
-            Content::Null
-            | Content::Bool(_)
-            | Content::Text(_)
-            | Content::List(_)
-            | Content::Object(_) => None,
-        };
-        let found = found.filter(|number| (least..=most).contains(number));
+        let found = node
+            .as_number()
+            .and_then(serde_json::Number::as_u64)
+            .filter(|number| (least..=most).contains(number));
         match found {
             Some(number) => Some(number),
             None => expected(
@@ -358,15 +348,10 @@ pub(super) fn whole(least: u64, most: u64) -> impl FnOnce(&Node, &Report) -> Opt
 /// A number from `least` to `most`.
 pub(super) fn number(least: f64, most: f64) -> impl FnOnce(&Node, &Report) -> Option<f64> {
     move |node, report| {
-        let found = match &node.content {
-            Content::Number(number) => number.as_f64(),
-            Content::Null
-            | Content::Bool(_)
-            | Content::Text(_)
-            | Content::List(_)
-            | Content::Object(_) => None,
-        };
-        let found = found.filter(|number| (least..=most).contains(number));
+        let found = node
+            .as_number()
+            .and_then(serde_json::Number::as_f64)
+            .filter(|number| (least..=most).contains(number));
         match found {
             Some(number) => Some(number),
             None => expected(&format!("a number from {least} to {most}"), node, report),

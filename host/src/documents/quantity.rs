@@ -201,7 +201,6 @@ pub(super) mod optional_size_text {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

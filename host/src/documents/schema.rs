@@ -68,18 +68,31 @@ fn explain_all(
     }
     for error in &errors {
         let parent = error.instance_path().as_str();
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { .. } => {}
-            // The required key is there, misspelt, and reported as such.
-            ValidationErrorKind::Required {
-                property: Value::String(key),
-            } if meant.contains(&(parent.to_owned(), key.clone())) => {}
-            _ => {
-                let message = format!("{}: {}", path("spec", error), words(error));
-                found.push(resource.mistake(&format!("/spec{parent}"), message));
-            }
+        if !told_by_unexpected(error, parent, &meant) {
+            let message = format!("{}: {}", path("spec", error), words(error));
+            found.push(resource.mistake(&format!("/spec{parent}"), message));
         }
     }
+}
+
+/// Whether unexpected keys are the whole of an error: themselves, or a required key that one misspells.
+fn told_by_unexpected(
+    error: &ValidationError<'_>,
+    parent: &str,
+    meant: &[(String, String)],
+) -> bool {
+    if let ValidationErrorKind::Required {
+        property: Value::String(key),
+    } = error.kind()
+    {
+        return meant
+            .iter()
+            .any(|(place, near)| place == parent && near == key);
+    }
+    matches!(
+        error.kind(),
+        ValidationErrorKind::AdditionalProperties { .. }
+    )
 }
 
 /// Reports the keys that a schema does not know. `meant` collects what they seem to misspell: the path of

@@ -26,16 +26,14 @@ const SORTS: [(&str, Sort, &str); 4] = [
 
 pub(super) fn sort_of(tree: &Node, report: &Report) -> Option<Sort> {
     let Content::Object(entries) = &tree.content else {
-        let message = match &tree.content {
-            Content::Null => {
-                "the document is empty; take it out, or give it `steps`, `spec`, `schema` \
-                              or `drivers`"
-                    .to_owned()
-            }
-            other => format!(
+        let message = if tree.content == Content::Null {
+            "the document is empty; take it out, or give it `steps`, `spec`, `schema` or `drivers`"
+                .to_owned()
+        } else {
+            format!(
                 "a document is a mapping of keys to values, found {}",
-                other.sort()
-            ),
+                tree.content.sort()
+            )
         };
         report.at(tree.mark, message);
         return None;

@@ -1,7 +1,5 @@
 //! Every message that a person can meet, and every form that is read.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
 mod configuration;
 mod files;
 mod fuzz;
@@ -10,6 +8,9 @@ mod pipelines;
 mod resources;
 mod syntax;
 mod together;
+
+use std::sync::mpsc;
+use std::time::Duration;
 
 use expect_test::Expect;
 
@@ -56,4 +57,13 @@ fn canonical(documents: &Documents) -> String {
             .map(|one| serde_json::to_string(&one.value).unwrap()),
     );
     lines.join("\n")
+}
+
+/// Fails where an answer takes longer than anybody waits. What takes for ever is left to run.
+fn in_time<T: Send + 'static>(answer: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(answer()));
+    receiver
+        .recv_timeout(Duration::from_secs(20))
+        .expect("an answer within 20 s")
 }

@@ -60,14 +60,10 @@ impl Content {
 
 impl Node {
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
-        match &self.content {
-            Content::Object(entries) => entries.iter().find(|entry| entry.key == key),
-            Content::Null
-            | Content::Bool(_)
-            | Content::Number(_)
-            | Content::Text(_)
-            | Content::List(_) => None,
-        }
+        let Content::Object(entries) = &self.content else {
+            return None;
+        };
+        entries.iter().find(|entry| entry.key == key)
     }
 
     /// The place of the key under which a JSON pointer's last part stands; of the value where it stands
@@ -81,13 +77,18 @@ impl Node {
 
     /// Text and its place.
     pub(super) fn as_text(&self) -> Option<(Mark, &str)> {
-        match &self.content {
-            Content::Text(text) => Some((self.mark, text)),
-            Content::Null
-            | Content::Bool(_)
-            | Content::Number(_)
-            | Content::List(_)
-            | Content::Object(_) => None,
+        if let Content::Text(text) = &self.content {
+            Some((self.mark, text))
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn as_number(&self) -> Option<&Number> {
+        if let Content::Number(number) = &self.content {
+            Some(number)
+        } else {
+            None
         }
     }
 
@@ -152,13 +153,10 @@ struct Weight {
 
 impl Weight {
     fn of_scalar(content: &Content) -> Weight {
-        let text_bytes = match content {
-            Content::Text(text) => text.len(),
-            Content::Null
-            | Content::Bool(_)
-            | Content::Number(_)
-            | Content::List(_)
-            | Content::Object(_) => 0,
+        let text_bytes = if let Content::Text(text) = content {
+            text.len()
+        } else {
+            0
         };
         Weight {
             values: 1,
@@ -386,10 +384,14 @@ impl<'r> Builder<'r> {
             return Err(self.too_deep(mark));
         }
         if self.awaits_key() {
-            return match node.content.clone() {
-                Content::Text(key) => self.key(mark, key),
-                other => {
-                    self.refuse_key(mark, format!("a key must be text, found {}", other.sort()));
+            let (key, sort) = (
+                node.as_text().map(|(_, key)| key.to_owned()),
+                node.content.sort(),
+            );
+            return match key {
+                Some(key) => self.key(mark, key),
+                None => {
+                    self.refuse_key(mark, format!("a key must be text, found {sort}"));
                     Ok(())
                 }
             };

@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use expect_test::expect;
 
 use super::super::read_bytes;
@@ -184,7 +182,6 @@ fn bombs() {
         let parts = vec![format!("*a{before}"); 10].join(", ");
         bomb.push_str(&format!("  a{level}: &a{level} [{parts}]\n"));
     }
-    let begun = Instant::now();
     check(
         &bomb,
         expect![
@@ -199,7 +196,6 @@ fn bombs() {
             "f.yaml:5:670: the document grows beyond the limit of 16MiB of text here (what an alias repeats counts each time); make it smaller"
         ],
     );
-    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
