@@ -1,6 +1,8 @@
 //! Stopping a run. Asked kindly, what has not begun is cancelled at once and what runs gets a time to
 //! answer; asked with force, or when that time is over, everything ends at once. Telling the drivers
-//! is the shell's: it stops what is no longer wanted.
+//! is the shell's: it stops what is no longer wanted. An attempt that waits for its native driver counts
+//! as one that runs, for the driver may have it: a shell that has taken it back in time answers it with
+//! [`crate::FailureKind::Cancelled`], and the run need not wait for it.
 
 use crate::change::Change;
 use crate::{End, Phase, StepState};

@@ -89,6 +89,7 @@ impl<'de> Deserialize<'de> for RunId {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -19,6 +19,29 @@
 //! it wants first and feeds [`Input::Tick`] after that, so that a wasm attempt, which did not run while
 //! the host was down, is not timed out for it.
 //!
+//! ```
+//! # use std::sync::Arc;
+//! # use beltline_engine::*;
+//! # let plan = Plan { timeout_ms: 3_600_000, steps: vec![PlanStep {
+//! #     id: "sbom".into(), driver: "sbom".into(), after: vec![], timeout_ms: 600_000,
+//! #     queue_timeout_ms: 3_600_000, retry: Retry::default(), on_lost: OnLost::Retry,
+//! # }] };
+//! plan.check()?;
+//! let mut now_ms = 1_700_000_000_000;
+//! let run = Run::new("0190d6c8-7f5e-7cc0-98a5-2f3a5d8a1b6e".parse()?, Arc::new(plan), 1, now_ms);
+//! let Some(Effect::Attempt { step, attempt, started: false, .. }) = run.wanted().first().copied()
+//! else { panic!("its first step is wanted") };
+//!
+//! let placement = Placement::Wasm { effects: false };
+//! let run = run.on(&Input::Start { step, attempt, placement }, now_ms).expect("the start counts");
+//! // Save `run`, and, if `placement.has_effects()`, sync. Then let the driver do it, and:
+//! now_ms += 36_000;
+//! let answer = Answer::Succeeded { message: "214 packages".to_owned(), output: true };
+//! let run = run.on(&Input::Answer { step, attempt, answer }, now_ms).expect("the answer counts");
+//! assert_eq!(run.status(), RunStatus::Succeeded);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Guarantees
 //!
 //! - One outcome for each (run, step, round): an answer counts only while its attempt is open
@@ -33,7 +56,6 @@
 //! - The plan passed [`Plan::check`].
 //! - The clock may jump only across restarts of the shell. Forwards, deadlines expire; backwards, no
 //!   state gets more time than its whole allowance.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod id;
 mod plan;

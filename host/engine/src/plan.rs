@@ -252,6 +252,7 @@ impl fmt::Display for PlanError {
 impl std::error::Error for PlanError {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

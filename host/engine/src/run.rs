@@ -79,37 +79,31 @@ pub enum End {
 impl Run {
     /// A new run of this plan, in its first round. A plan without steps has succeeded at once.
     pub fn new(id: crate::RunId, plan: Arc<Plan>, epoch: u64, now_ms: u64) -> Run {
-        let deadline_ms = now_ms.saturating_add(plan.timeout_ms);
-        let steps = plan
-            .steps
-            .iter()
-            .map(|_| Arc::new(Step::begin(1, 0)))
-            .collect();
+        let phase = if plan.steps.is_empty() {
+            Phase::Ended {
+                at_ms: now_ms,
+                end: End::Succeeded,
+            }
+        } else {
+            Phase::Running {
+                deadline_ms: now_ms.saturating_add(plan.timeout_ms),
+            }
+        };
         let head = Head {
             revision: 1,
             epoch,
             round: 1,
             created_ms: now_ms,
             updated_ms: now_ms,
-            phase: Phase::Running { deadline_ms },
+            phase,
         };
-        let run = Run {
+        let steps = plan.steps.iter().map(|_| Arc::new(Step::begin(1, 0)));
+        let steps = steps.collect();
+        Run {
             id,
             plan,
             head,
             steps,
-        };
-        let mut change = Change::of(&run, now_ms);
-        change.settle();
-        match change.done() {
-            None => run,
-            Some(ended) => Run {
-                head: Head {
-                    revision: 1,
-                    ..ended.head
-                },
-                ..ended
-            },
         }
     }
 

@@ -7,8 +7,7 @@ use std::sync::Arc;
 impl Change<'_> {
     /// Skips the steps that can no longer begin, and ends the run when none is open.
     pub(crate) fn settle(&mut self) {
-        let is_new = self.steps().is_empty();
-        if matches!(self.phase(), Phase::Ended { .. }) || !(self.steps_changed() || is_new) {
+        if matches!(self.phase(), Phase::Ended { .. }) || !self.steps_changed() {
             return;
         }
         let mut open = false;

@@ -28,16 +28,16 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use beltline_engine::{
-    Answer, AttemptEnd, Effect, Event, Failure, FailureKind, Input, OnLost, Phase, Placement, Plan,
-    PlanStep, Retry, Run, RunId, events,
-};
+use beltline_engine::{Effect, End, Input, Phase, Placement, Plan, Run, RunId, events};
 use expect_test::Expect;
 
+use crate::sentences::{at, millis, plan_step};
+use crate::transcript::{list, since};
+
 /// When every run of a script is made: its sentences count from here.
-const MADE_MS: u64 = 1_700_000_000_000;
+pub(crate) const MADE_MS: u64 = 1_700_000_000_000;
 /// The id of every run of a script; jitter depends on it.
-pub(crate) const RUN: RunId = RunId(0x0190_d6c8_7f5e_7cc0_98a5_2f3a_5d8a_1b6e);
+const RUN: RunId = RunId(0x0190_d6c8_7f5e_7cc0_98a5_2f3a_5d8a_1b6e);
 
 pub(crate) fn check(script: &str, expected: Expect) {
     let mut player = Player::read(script);
@@ -48,9 +48,9 @@ pub(crate) fn check(script: &str, expected: Expect) {
     expected.assert_eq(&player.transcript);
 }
 
-struct Player {
-    run: Run,
-    placements: Vec<Placement>,
+pub(crate) struct Player {
+    pub(crate) run: Run,
+    pub(crate) placements: Vec<Placement>,
     sentences: Vec<String>,
     hold: bool,
     /// Attempts that the host performs, by step and attempt. They die with it.
@@ -124,7 +124,7 @@ impl Player {
         }
         while let Some((step, attempt)) = self.unperformed() {
             let placement = self.placements[step as usize];
-            self.fold(
+            let changed = self.fold(
                 &Input::Start {
                     step,
                     attempt,
@@ -134,6 +134,8 @@ impl Player {
             );
             if self.run.is_open(step, attempt) {
                 self.performing.insert((step, attempt));
+            } else {
+                assert!(changed, "the start of what is wanted changes something");
             }
         }
         let due = |effect: &Effect| matches!(effect, Effect::Wake { at_ms } if *at_ms <= now_ms);
@@ -210,12 +212,10 @@ impl Player {
             Phase::Running { .. } => String::new(),
             Phase::Cancelling { .. } => " (stopping)".to_owned(),
             Phase::Ended { at_ms, end } => match end {
-                beltline_engine::End::Failed { step, failure } => {
+                End::Failed { step, failure } => {
                     format!(" at {}, {}: {failure}", since(*at_ms), self.name(*step))
                 }
-                beltline_engine::End::Succeeded
-                | beltline_engine::End::Cancelled
-                | beltline_engine::End::TimedOut => format!(" at {}", since(*at_ms)),
+                End::Succeeded | End::Cancelled | End::TimedOut => format!(" at {}", since(*at_ms)),
             },
         };
         let wants: Vec<String> = run
@@ -226,250 +226,4 @@ impl Player {
         let line = format!("run {}{phase}: {}", run.status(), list(&states));
         writeln!(self.transcript, "{line}\nwants {}", list(&wants)).unwrap();
     }
-
-    fn want(&self, effect: &Effect) -> String {
-        match effect {
-            Effect::Attempt {
-                step,
-                attempt,
-                started,
-                cancel,
-            } => {
-                let what = match (started, cancel) {
-                    (false, _) => " to start",
-                    (true, false) => "",
-                    (true, true) => " to stop",
-                };
-                format!("{} {attempt}{what}", self.name(*step))
-            }
-            Effect::Wake { at_ms } => format!("to wake at {}", since(*at_ms)),
-        }
-    }
-
-    fn name(&self, step: u32) -> &str {
-        &self.run.plan.steps[step as usize].id
-    }
-
-    fn index(&self, name: &str) -> u32 {
-        let index = self.run.plan.steps.iter().position(|step| step.id == name);
-        index.map_or_else(
-            || name.parse().unwrap(),
-            |index| u32::try_from(index).unwrap(),
-        )
-    }
-
-    fn input(&self, sentence: &str) -> Input {
-        let words: Vec<&str> = sentence.split_whitespace().collect();
-        match words.as_slice() {
-            ["tick"] => Input::Tick,
-            ["cancel"] => Input::Cancel { force: false },
-            ["cancel", "by", "force"] => Input::Cancel { force: true },
-            ["retry"] => Input::Retry { from: None },
-            ["retry", "from", step] => Input::Retry {
-                from: Some(self.index(step)),
-            },
-            ["claim", epoch] => Input::Claim {
-                epoch: epoch.parse().unwrap(),
-            },
-            ["step", step, "attempt", attempt, rest @ ..] => {
-                self.of_attempt(self.index(step), attempt.parse().unwrap(), rest)
-            }
-            other => panic!("no such sentence: {other:?}"),
-        }
-    }
-
-    fn of_attempt(&self, step: u32, attempt: u32, words: &[&str]) -> Input {
-        let answer = |answer| Input::Answer {
-            step,
-            attempt,
-            answer,
-        };
-        let ok = |output| {
-            answer(Answer::Succeeded {
-                message: "done".to_owned(),
-                output,
-            })
-        };
-        match words {
-            ["ok"] => ok(false),
-            ["ok", "with", "output"] => ok(true),
-            ["delivered"] => Input::Delivered { step, attempt },
-            ["starts"] => Input::Start {
-                step,
-                attempt,
-                placement: self.placements[step as usize],
-            },
-            ["starts", place] => Input::Start {
-                step,
-                attempt,
-                placement: placement(place).unwrap(),
-            },
-            ["fails", kind @ ..] => answer(Answer::Failed(Failure::new(failure(kind), "no luck"))),
-            other => panic!("no such sentence: {other:?}"),
-        }
-    }
-
-    fn sentence(&self, event: &Event) -> String {
-        match event {
-            Event::RunStarted { steps } => format!("run started, {steps} steps"),
-            Event::RoundStarted { round, steps } => {
-                let steps: Vec<&str> = steps.iter().map(|step| self.name(*step)).collect();
-                format!("round {round} started: {}", steps.join(", "))
-            }
-            Event::RunClaimed { epoch } => format!("claimed by epoch {epoch}"),
-            Event::RunCancelling { until_ms } => format!("stopping until {}", since(*until_ms)),
-            Event::AttemptWaiting {
-                step,
-                attempt,
-                deadline_ms,
-            } => {
-                let until = since(*deadline_ms);
-                format!(
-                    "{} {attempt} waits for its driver until {until}",
-                    self.name(*step)
-                )
-            }
-            Event::AttemptStarted {
-                step,
-                attempt,
-                start,
-                placement,
-            } => {
-                let place = match placement {
-                    Placement::Wasm { effects: false } => "wasm",
-                    Placement::Wasm { effects: true } => "effects",
-                    Placement::Native => "native",
-                };
-                format!(
-                    "{} {attempt} started, start {start}, {place}",
-                    self.name(*step)
-                )
-            }
-            Event::AttemptEnded { step, attempt, end } => {
-                let end = match end {
-                    AttemptEnd::Succeeded {
-                        message,
-                        output: false,
-                    } => message.clone(),
-                    AttemptEnd::Succeeded {
-                        message,
-                        output: true,
-                    } => format!("{message}, output"),
-                    AttemptEnd::Failed(failure) => failure.to_string(),
-                    AttemptEnd::Cancelled { reason: None } => "cancelled".to_owned(),
-                    AttemptEnd::Cancelled {
-                        reason: Some(reason),
-                    } => format!("cancelled: {reason}"),
-                };
-                format!("{} {attempt} ended: {end}", self.name(*step))
-            }
-            Event::RetryScheduled {
-                step,
-                attempt,
-                at_ms,
-            } => {
-                format!("{} {attempt} is due at {}", self.name(*step), since(*at_ms))
-            }
-            Event::StepEnded { step, status } => format!("{} {status}", self.name(*step)),
-            Event::RunEnded { status, step: None } => format!("run {status}"),
-            Event::RunEnded {
-                status,
-                step: Some(step),
-            } => {
-                format!("run {status} by {}", self.name(*step))
-            }
-        }
-    }
-}
-
-fn plan_step(plan: &Plan, id: &str, words: &[&str]) -> (PlanStep, Placement) {
-    let before = u32::try_from(plan.steps.len()).unwrap().checked_sub(1);
-    let mut step = PlanStep {
-        id: id.to_owned(),
-        driver: "driver".to_owned(),
-        after: before.into_iter().collect(),
-        timeout_ms: 600_000,
-        queue_timeout_ms: 3_600_000,
-        retry: Retry::default(),
-        on_lost: OnLost::Retry,
-    };
-    let mut place = Placement::Wasm { effects: false };
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let mut value = || *words.next().unwrap();
-        match *word {
-            "alone" => step.after.clear(),
-            "after" => {
-                let index = |name| plan.steps.iter().position(|step| step.id == name).unwrap();
-                step.after = value().split(',').map(|name| index(name) as u32).collect();
-            }
-            "timeout" => step.timeout_ms = millis(value()),
-            "queue" => step.queue_timeout_ms = millis(value()),
-            "attempts" => step.retry.max_attempts = value().parse().unwrap(),
-            "backoff" => step.retry.backoff_ms = millis(value()),
-            "factor" => step.retry.factor = value().parse().unwrap(),
-            "max" => step.retry.max_backoff_ms = millis(value()),
-            "on_lost" => step.on_lost = Some(OnLost::Fail).filter(|_| value() == "fail").unwrap(),
-            word => place = placement(word).unwrap(),
-        }
-    }
-    (step, place)
-}
-
-fn placement(word: &str) -> Option<Placement> {
-    match word {
-        "wasm" => Some(Placement::Wasm { effects: false }),
-        "effects" => Some(Placement::Wasm { effects: true }),
-        "native" => Some(Placement::Native),
-        _ => None,
-    }
-}
-
-fn failure(words: &[&str]) -> FailureKind {
-    match words {
-        ["permanent"] => FailureKind::Permanent,
-        ["retryable"] => FailureKind::Retryable { after_ms: None },
-        ["retryable", "after", time] => FailureKind::Retryable {
-            after_ms: Some(millis(time)),
-        },
-        ["other"] => FailureKind::Other,
-        ["trap"] => FailureKind::Trap,
-        ["limit"] => FailureKind::Limit,
-        ["cancelled"] => FailureKind::Cancelled,
-        other => panic!("no such failure: {other:?}"),
-    }
-}
-
-fn list(words: &[String]) -> String {
-    if words.is_empty() {
-        "nothing".to_owned()
-    } else {
-        words.join(", ")
-    }
-}
-
-fn millis(time: &str) -> u64 {
-    let digits = time.trim_end_matches(char::is_alphabetic);
-    let unit = match &time[digits.len()..] {
-        "ms" => 1.0,
-        "s" => 1_000.0,
-        "m" => 60_000.0,
-        "h" => 3_600_000.0,
-        other => panic!("no such unit: `{other}` of `{time}`"),
-    };
-    (digits.parse::<f64>().unwrap() * unit).round() as u64
-}
-
-fn at(time: &str) -> u64 {
-    match time.strip_prefix('-') {
-        Some(time) => MADE_MS - millis(time),
-        None => MADE_MS + millis(time),
-    }
-}
-
-fn since(ms: u64) -> String {
-    if ms < MADE_MS {
-        return format!("-{}s", (MADE_MS - ms) as f64 / 1_000.0);
-    }
-    format!("{}s", (ms - MADE_MS) as f64 / 1_000.0)
 }

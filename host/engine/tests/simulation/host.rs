@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use beltline_engine::{Effect, Input, Phase, Placement, Run, RunId, StepState};
 
-use crate::ledger::{Save, must};
+use crate::ledger::Save;
 use crate::outside::Ack;
 use crate::store::Stale;
+use crate::violation::must;
 use crate::world::{Happening, Sabotage, Stop, World};
 
 /// What the first host's clock says when the world begins.

@@ -2,74 +2,15 @@
 //! happened and uses nothing of the machine but its states.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use beltline_engine::{
-    CANCEL_GRACE_MS, Effect, End, FailureKind, Input, OnLost, Phase, Placement, Plan, Run,
-    RunStatus, StepState,
-};
+use beltline_engine::{Input, OnLost, Placement, Plan, Run};
 
+use crate::counts::Counts;
 use crate::host::SYNC_AFTER_MS;
 use crate::scenario::origin;
+use crate::states::{deadlines, ends_well, enforced, order, succeeded_before};
 use crate::store::Store;
-
-/// An invariant that did not hold.
-#[derive(Debug)]
-pub(crate) struct Violation {
-    /// Its letter in the design.
-    pub(crate) invariant: &'static str,
-    what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} does not hold: {}", self.invariant, self.what)
-    }
-}
-
-/// Holds, or is a violation.
-pub(crate) fn must(
-    holds: bool,
-    invariant: &'static str,
-    what: impl FnOnce() -> String,
-) -> Result<(), Violation> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Violation {
-            invariant,
-            what: what(),
-        })
-    }
-}
-
-macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// How often things happened: a simulation in which something never does proves nothing of it.
-        #[derive(Clone, Copy, Debug, Default)]
-        pub(crate) struct Counts { $($(#[$doc])* pub(crate) $name: u64),* }
-
-        impl std::iter::Sum for Counts {
-            fn sum<I: Iterator<Item = Counts>>(all: I) -> Counts {
-                all.fold(Counts::default(), |a, b| Counts { $($name: a.$name + b.$name),* })
-            }
-        }
-
-        impl Counts {
-            pub(crate) fn assert_everything_happened(&self) {
-                $(assert!(self.$name > 0, "{} never happened", stringify!($name));)*
-            }
-        }
-    };
-}
-
-counts! {
-    saves, stale_saves, syncs, kills, power_failures, states_lost, backward_jumps, takeovers,
-    wasm_starts, second_starts, native_dispatches, repeated_dispatches, late_answers, lost_answers,
-    repeated_answers, lost_deliveries, cancels, forced_cancels, refusals, rounds, retries,
-    attempts_lost, attempt_timeouts, queue_timeouts, ends_succeeded, ends_failed, ends_cancelled,
-    ends_timed_out,
-}
+use crate::violation::{Violation, must};
 
 /// A begin of an attempt in the world.
 #[derive(Clone, Copy, Default)]
@@ -97,7 +38,7 @@ impl Ledger {
     /// A new run was saved.
     pub(crate) fn made(&mut self, run: &Run, time_ms: u64) -> Result<(), Violation> {
         self.round_opened_ms = time_ms;
-        self.count_end(run);
+        self.counts.count_end(run);
         deadlines(run, run.head.updated_ms)
     }
 
@@ -122,7 +63,7 @@ impl Ledger {
             self.counts.rounds += 1;
         }
         if !before.is_ended() && next.is_ended() {
-            self.count_end(next);
+            self.counts.count_end(next);
             ends_well(next)?;
         }
         for step in 0..next.steps.len() {
@@ -161,7 +102,7 @@ impl Ledger {
                 })?;
             }
         }
-        self.count_step(&old.state, &new.state);
+        self.counts.count_step(&old.state, &new.state);
         must(
             new.attempts <= old.attempts + 1 && new.attempts >= old.attempts,
             "B",
@@ -311,38 +252,6 @@ impl Ledger {
             "nobody was told of the end".to_owned()
         })
     }
-
-    fn count_end(&mut self, run: &Run) {
-        match run.status() {
-            RunStatus::Succeeded => self.counts.ends_succeeded += 1,
-            RunStatus::Failed => self.counts.ends_failed += 1,
-            RunStatus::Cancelled => self.counts.ends_cancelled += 1,
-            RunStatus::TimedOut => self.counts.ends_timed_out += 1,
-            RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => {}
-        }
-    }
-
-    fn count_step(&mut self, old: &StepState, new: &StepState) {
-        if old == new {
-            return;
-        }
-        let failure = match new {
-            StepState::Retrying { failure, .. } => {
-                self.counts.retries += 1;
-                failure
-            }
-            StepState::Failed { failure, .. } | StepState::TimedOut { failure, .. } => failure,
-            StepState::Pending
-            | StepState::Waiting { .. }
-            | StepState::Running { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Skipped { .. }
-            | StepState::Cancelled { .. } => return,
-        };
-        self.counts.attempts_lost += u64::from(failure.kind.as_str() == "lost");
-        self.counts.attempt_timeouts += u64::from(failure.kind.as_str() == "attempt_timeout");
-        self.counts.queue_timeouts += u64::from(failure.kind.as_str() == "queue_timeout");
-    }
 }
 
 /// A save, as the observer sees it.
@@ -358,116 +267,4 @@ pub(crate) struct Save<'a> {
     pub(crate) now_ms: u64,
     /// What time it is.
     pub(crate) time_ms: u64,
-}
-
-fn succeeded_before(run: &Run, step: usize) -> bool {
-    run.plan.steps[step]
-        .after
-        .iter()
-        .all(|after| run.steps[*after as usize].state.is_succeeded())
-}
-
-/// A step begins only in a run that goes on, and after all that it waits for.
-fn order(before: &Run, next: &Run, step: usize) -> Result<(), Violation> {
-    let began = next.steps[step].attempts > before.steps[step].attempts;
-    let may = succeeded_before(before, step) && matches!(before.head.phase, Phase::Running { .. });
-    must(!began || may, "order", || {
-        format!("step {step} began too early")
-    })
-}
-
-/// The end of a run says what its steps say.
-fn ends_well(run: &Run) -> Result<(), Violation> {
-    let Phase::Ended { end, .. } = &run.head.phase else {
-        return Ok(());
-    };
-    let all_succeeded = run.steps.iter().all(|step| step.state.is_succeeded());
-    let holds = match end {
-        End::Succeeded => all_succeeded,
-        End::Failed { step, failure } => match &run.steps[*step as usize].state {
-            StepState::Failed { failure: own, .. } | StepState::TimedOut { failure: own, .. } => {
-                own == failure
-            }
-            StepState::Pending
-            | StepState::Waiting { .. }
-            | StepState::Running { .. }
-            | StepState::Retrying { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Skipped { .. }
-            | StepState::Cancelled { .. } => false,
-        },
-        End::Cancelled => true,
-        End::TimedOut => !all_succeeded,
-    };
-    let over = run.steps.iter().all(|step| step.state.is_ended()) && run.wanted().is_empty();
-    must(holds && over, "end", || {
-        format!("{end:?} with {:?}", run.steps)
-    })
-}
-
-/// F: every open state has a deadline, none gives more than its allowance, and the earliest is known.
-fn deadlines(run: &Run, now_ms: u64) -> Result<(), Violation> {
-    let of_run = match run.head.phase {
-        Phase::Running { deadline_ms } => (deadline_ms, run.plan.timeout_ms),
-        Phase::Cancelling { until_ms } => (until_ms, CANCEL_GRACE_MS),
-        Phase::Ended { .. } => {
-            return must(run.wanted().is_empty(), "F", || "wants more".to_owned());
-        }
-    };
-    let of_steps = run
-        .steps
-        .iter()
-        .zip(&run.plan.steps)
-        .filter_map(|(step, plan)| match &step.state {
-            StepState::Waiting { deadline_ms, .. } => Some((*deadline_ms, plan.queue_timeout_ms)),
-            StepState::Running { deadline_ms, .. } => Some((*deadline_ms, plan.timeout_ms)),
-            StepState::Retrying { at_ms, failure } => {
-                let asked_ms = asked_ms(failure.kind);
-                Some((*at_ms, plan.retry.max_backoff_ms.max(asked_ms).max(1)))
-            }
-            StepState::Pending
-            | StepState::Succeeded { .. }
-            | StepState::Failed { .. }
-            | StepState::Skipped { .. }
-            | StepState::Cancelled { .. }
-            | StepState::TimedOut { .. } => None,
-        });
-    let all: Vec<(u64, u64)> = of_steps.chain([of_run]).collect();
-    for (deadline_ms, allowance_ms) in &all {
-        must(*deadline_ms <= now_ms + allowance_ms, "F", || {
-            format!(
-                "a deadline lies {} ms ahead, {allowance_ms} are allowed",
-                deadline_ms - now_ms
-            )
-        })?;
-    }
-    let earliest = all.iter().map(|(deadline_ms, _)| *deadline_ms).min();
-    let wake = run.wanted().last().copied();
-    must(
-        wake == earliest.map(|at_ms| Effect::Wake { at_ms }),
-        "F",
-        || format!("the earliest deadline is {earliest:?}, wanted is {wake:?}"),
-    )
-}
-
-fn asked_ms(kind: FailureKind) -> u64 {
-    if let FailureKind::Retryable { after_ms } = kind {
-        after_ms.unwrap_or(0)
-    } else {
-        0
-    }
-}
-
-/// F: after a tick nothing is due.
-fn enforced(run: &Run, now_ms: u64) -> Result<(), Violation> {
-    let due = run
-        .wanted()
-        .iter()
-        .any(|effect| matches!(effect, Effect::Wake { at_ms } if *at_ms <= now_ms));
-    must(!due, "F", || {
-        format!(
-            "a deadline has passed and nothing came of it: {:?}",
-            run.steps
-        )
-    })
 }

@@ -3,8 +3,8 @@
 
 use beltline_engine::{Answer, Failure, FailureKind, Input, Phase, Run};
 
-use crate::ledger::Violation;
 use crate::scenario;
+use crate::violation::Violation;
 use crate::world::{Happening, Sabotage, Stop, World};
 
 /// How often a person asks again who finds no host.

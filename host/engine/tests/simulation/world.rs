@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use beltline_engine::{Answer, Input, Plan};
 
+use crate::counts::Counts;
 use crate::host::Host;
-use crate::ledger::{Counts, Ledger, Violation, must};
+use crate::ledger::Ledger;
 use crate::outside::Message;
 use crate::random::Random;
 use crate::scenario::{self, Character};
 use crate::store::Store;
+use crate::violation::{Violation, must};
 
 /// More than any world needs to come to rest; one that needs more goes round in circles.
 const HAPPENINGS_MAX: u64 = 20_000;

@@ -17,28 +17,25 @@
 //! `BELTLINE_SEEDS` sets how many are played.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-// In reading order.
-#[path = "simulation/world.rs"]
+// In reading order: the world and who acts in it, then who watches it, then where chance comes from.
 mod world;
 
-#[path = "simulation/host.rs"]
 mod host;
-#[path = "simulation/outside.rs"]
 mod outside;
-#[path = "simulation/store.rs"]
 mod store;
 
-#[path = "simulation/ledger.rs"]
+mod counts;
 mod ledger;
+mod states;
+mod violation;
 
-#[path = "simulation/random.rs"]
 mod random;
-#[path = "simulation/scenario.rs"]
 mod scenario;
 
 use std::time::Instant;
 
-use ledger::{Counts, Violation};
+use counts::Counts;
+use violation::Violation;
 use world::{Sabotage, World};
 
 /// How many seeds are played unless `BELTLINE_SEEDS` says otherwise.

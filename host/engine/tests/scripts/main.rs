@@ -2,22 +2,15 @@
 //! are about; `script.rs` says which sentences there are.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-#[path = "scripts/script.rs"]
 mod script;
+mod sentences;
+mod transcript;
 
-#[path = "scripts/answers.rs"]
 mod answers;
-#[path = "scripts/cancelling.rs"]
 mod cancelling;
-#[path = "scripts/crashes.rs"]
 mod crashes;
-#[path = "scripts/deadlines.rs"]
 mod deadlines;
-#[path = "scripts/native.rs"]
 mod native;
-#[path = "scripts/order.rs"]
 mod order;
-#[path = "scripts/retries.rs"]
 mod retries;
-#[path = "scripts/rounds.rs"]
 mod rounds;
