@@ -7,8 +7,10 @@ use crate::{Answer, Placement};
 pub enum Input {
     /// Time passed: what is due happens. To come when [`crate::Effect::Wake`] says.
     Tick,
-    /// The shell is about to perform this attempt, or, where the attempt was started before and dies
-    /// with the host, to perform it again after a crash. To be saved before anything runs.
+    /// The shell is about to perform this attempt, or, where a wasm attempt was started before and died
+    /// with the host, to perform it again. To be saved before anything runs; and it runs only if
+    /// [`crate::Run::is_open`] then says so: it may have been the start too many, or the run's own
+    /// timeout may have passed, which ends the run.
     ///
     /// After a crash these come before the first [`Input::Tick`]: a wasm attempt did not run while
     /// the host was down, and starting it again renews its deadline.

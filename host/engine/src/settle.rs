@@ -1,8 +1,9 @@
 //! What follows from the states of the steps: who may begin, who never will, and when the run is over.
 
+use std::sync::Arc;
+
 use crate::change::Change;
 use crate::{End, Phase, Plan, Run, Step, StepState};
-use std::sync::Arc;
 
 impl Change<'_> {
     /// Skips the steps that can no longer begin, and ends the run when none is open.
