@@ -1,0 +1,53 @@
+# Every target installs or builds what it needs, or says in one sentence what is missing.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+BELT := target/debug/belt
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
+
+.PHONY: demo test check build drivers guests fmt deny advisories install simulate chaos clean
+
+demo: build ## runs examples/supply-chain on this repository's own Cargo.lock
+	@examples/supply-chain/run
+
+test: build guests ## every test
+	$(CARGO) test --workspace --locked
+
+check: deny ## formatting, lints with warnings denied, licences
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/guests/Cargo.toml --check
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+
+build: drivers ## the host and the stock drivers
+	$(CARGO) build --workspace --locked
+
+drivers:
+	@drivers/build
+
+guests: ## the components that the tests run
+	@drivers/build --manifest-path tests/guests/Cargo.toml --out target/guests --examples -p guests
+
+simulate: ## the run machine under a hundred thousand seeds
+	BELTLINE_SEEDS=100000 $(CARGO) test --locked -p beltline-engine --test simulation
+
+chaos: build guests ## kill -9 at two thousand random moments
+	BELTLINE_KILLS=2000 $(CARGO) test --locked -p beltline --test it crash
+
+deny:
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
+	$(CARGO) deny --log-level error check bans licenses sources
+
+advisories: ## known vulnerabilities; needs a network that reaches the advisory database
+	$(CARGO) deny check advisories
+
+install: build ## puts belt on PATH, under PREFIX
+	install -D -m 755 $(BELT) $(DESTDIR)$(PREFIX)/bin/belt
+	@echo "belt is at $(DESTDIR)$(PREFIX)/bin/belt; completions: belt completions bash"
+
+fmt:
+	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path tests/guests/Cargo.toml
+
+clean:
+	$(CARGO) clean
+	rm -rf drivers/out
