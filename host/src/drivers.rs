@@ -14,7 +14,8 @@ use beltline_engine::Placement;
 use beltline_wire::{Manifest, OutAccess, WorkspaceAccess};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ pub enum DriverError {
         path: PathBuf,
         /// The file system's error.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Its file is no driver for this host.
     #[error("driver `{name}`: `{}` {source}", path.display())]
@@ -203,12 +204,21 @@ fn given(entry: &WasmDriver) -> Grants {
     Grants { workspace, out }
 }
 
-/// Reads a driver file, never more than the limit and a byte.
 fn read(name: &str, path: &Path) -> Result<Vec<u8>, DriverError> {
-    let failed = |source| DriverError::Read { name: name.to_owned(), path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    read_file(path).map_err(|source| DriverError::Read {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Reads a driver file, never more than the limit and a byte.
+///
+/// # Errors
+/// The file system's.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(DRIVER_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    File::open(path)?.take(DRIVER_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -16,5 +16,10 @@ pub mod runs;
 pub mod state;
 pub mod store;
 
-pub mod runner;
 pub mod wasm;
+
+pub mod launch;
+pub mod runner;
+pub mod view;
+
+pub mod cli;

@@ -1,2 +1,7 @@
-//! bin
-fn main(){}
+//! The `belt` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    beltline::cli::main()
+}

@@ -126,8 +126,8 @@ impl<'a> Runner<'a> {
             }
             match self.next().await {
                 Happening::Finished(finished) => self.finish(finished)?,
-                Happening::Input(input) => self.kept.fold(&input),
-                Happening::Tick => self.kept.fold(&Input::Tick),
+                Happening::Input(input) => _ = self.kept.fold(&input),
+                Happening::Tick => _ = self.kept.fold(&Input::Tick),
                 Happening::SyncIsDue => self.kept.sync().await?,
             }
             self.start();
@@ -152,7 +152,9 @@ impl<'a> Runner<'a> {
             });
             let Some((step, attempt)) = due else { return };
             let placement = self.attempts.placement(step);
-            self.kept.fold(&Input::Start { step, attempt, placement });
+            if !self.kept.fold(&Input::Start { step, attempt, placement }) {
+                return;
+            }
             if self.kept.run().is_open(step, attempt) {
                 self.attempts.announce(step, attempt, placement);
             }

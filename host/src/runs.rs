@@ -22,7 +22,6 @@ use crate::records::{
 use crate::store::{Batch, Order, Record, Revision, Store, StoreError};
 use beltline_engine::{Event, Run, RunId, Step, StepState};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Records read at once while a run is loaded.
@@ -250,13 +249,6 @@ fn text(record: Record) -> Result<String, RunsError> {
         let source = serde::de::Error::custom("it is not UTF-8");
         RecordError::Malformed { key, source }.into()
     })
-}
-
-/// The JSON text of a snapshot, and its digest.
-pub fn snapshot_of(value: &Value) -> (String, Digest) {
-    let text = value.to_string();
-    let digest = Digest::of(text.as_bytes());
-    (text, digest)
 }
 
 fn run_key_prefix() -> &'static str {

@@ -4,7 +4,6 @@
 //! a retry never runs beside the attempt before it.
 
 use super::offered::Offered;
-use crate::digest::Digest;
 use crate::documents::StepDocument;
 use crate::logs::LogSink;
 use crate::runs::StoredRun;
@@ -24,8 +23,6 @@ use std::task::Poll;
 pub struct StepDriver {
     /// The driver.
     pub loaded: Loaded,
-    /// Its digest, for the log of the host.
-    pub digest: Digest,
     /// The folders that it sees.
     pub folders: Vec<Folder>,
     /// Where it runs, and whether it can touch the outside world.

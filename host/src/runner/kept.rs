@@ -44,12 +44,12 @@ impl Kept {
         self.traces.events.extend(events(None, &self.run));
     }
 
-    /// Folds an input; what changes is written by the next save.
-    pub(super) fn fold(&mut self, input: &Input) {
-        if let Some(after) = self.run.on(input, clock::now_ms()) {
-            self.traces.events.extend(events(Some(&self.run), &after));
-            self.run = after;
-        }
+    /// Folds an input; what changes is written by the next save. Says whether anything changed.
+    pub(super) fn fold(&mut self, input: &Input) -> bool {
+        let Some(after) = self.run.on(input, clock::now_ms()) else { return false };
+        self.traces.events.extend(events(Some(&self.run), &after));
+        self.run = after;
+        true
     }
 
     /// Folds an answer. Its output is kept only where the answer counts: a late one leaves nothing.

@@ -3,6 +3,7 @@
 //! Outputs of this process are at hand; those of an earlier one are read from the store when asked for.
 
 use crate::runs::{Runs, StoredRun};
+use crate::view::{elapsed_ms, message};
 use crate::wasm::{Outputs, RunContext, StepSummary};
 use beltline_engine::{Run, RunId, Step, StepState};
 use futures::FutureExt;
@@ -59,35 +60,4 @@ fn output(step: &Step) -> Option<u32> {
         | StepState::Cancelled { .. }
         | StepState::TimedOut { .. } => None,
     }
-}
-
-/// What a step's state says to a person: the outcome's message or the failure's reason.
-pub(crate) fn message(state: &StepState) -> &str {
-    match state {
-        StepState::Succeeded { message, .. } => message,
-        StepState::Retrying { failure, .. }
-        | StepState::Failed { failure, .. }
-        | StepState::TimedOut { failure, .. } => &failure.reason,
-        StepState::Cancelled { reason, .. } => reason.as_deref().unwrap_or_default(),
-        StepState::Pending
-        | StepState::Waiting { .. }
-        | StepState::Running { .. }
-        | StepState::Skipped { .. } => "",
-    }
-}
-
-/// From a step's first start of its round to its end, in milliseconds.
-pub(crate) fn elapsed_ms(step: &Step) -> Option<u64> {
-    let ended = match step.state {
-        StepState::Succeeded { at_ms, .. }
-        | StepState::Failed { at_ms, .. }
-        | StepState::Cancelled { at_ms, .. }
-        | StepState::TimedOut { at_ms, .. } => at_ms,
-        StepState::Pending
-        | StepState::Waiting { .. }
-        | StepState::Running { .. }
-        | StepState::Retrying { .. }
-        | StepState::Skipped { .. } => return None,
-    };
-    step.first_started_ms.map(|started| ended.saturating_sub(started))
 }

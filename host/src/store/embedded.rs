@@ -37,14 +37,10 @@ use self::compact::Plan;
 use self::disk::Disk;
 use self::index::Slot;
 use self::lock::Lock;
-use self::log::{Log, SealError};
+use self::log::{Log, SIZES, SealError, Sizes};
 use self::recover::{Access, Sealed};
 use self::segment::Segment;
 use super::{Batch, Counters, Order, Record, Revision, Store, StoreError};
-
-/// A segment of this length is sealed at the next commit. Opening reads the newest segment whole
-/// (16 MiB in about 10 ms) and of the others the keys only; a seal costs one sync.
-const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A store in one folder.
 pub struct Embedded {
@@ -84,15 +80,15 @@ impl Embedded {
     /// that is wrong, in which case nothing in the folder has been changed;
     /// [`StoreError::Version`]; [`StoreError::ReadOnly`]; [`StoreError::Full`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_on(Disk::new(dir), SEGMENT_BYTES)
+        Self::open_on(Disk::new(dir), SIZES)
     }
 
-    fn open_on(disk: Disk, segment_bytes: u64) -> Result<Self, StoreError> {
+    fn open_on(disk: Disk, sizes: Sizes) -> Result<Self, StoreError> {
         disk.make_dir()?;
         let lock = Lock::exclusive(&disk)?;
         Ok(Self::of(
             Access::Write,
-            Log::open(disk, segment_bytes)?,
+            Log::open(disk, sizes)?,
             Vec::new(),
             Some(lock),
         ))

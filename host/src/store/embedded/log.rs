@@ -14,6 +14,23 @@ use super::marker::{Mark, Marker};
 use super::recover::{Access, Recovered, Sealed, Tail, recover};
 use super::segment::{HEADER_BYTES, Name, Segment, UNFINISHED};
 
+/// How the log's files grow, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    /// A segment of this length is sealed at the next commit.
+    pub(super) segment: u64,
+    /// The newest one grows by this much at a time.
+    pub(super) reserve: u64,
+}
+
+/// Opening reads the newest segment whole (16 MiB in about 10 ms) and of the others the keys only; a
+/// seal costs one sync. The reserve is some two hundred commits long, and written in less time than
+/// one sync takes.
+pub(super) const SIZES: Sizes = Sizes {
+    segment: 16 * 1024 * 1024,
+    reserve: 256 * 1024,
+};
+
 /// The log and its index.
 pub(super) struct Log {
     pub(super) disk: Disk,
@@ -29,8 +46,7 @@ pub(super) struct Log {
     /// What is durable.
     pub(super) synced: Mark,
     pub(super) counters: Counters,
-    /// A segment of that length is sealed at the next commit.
-    segment_bytes: u64,
+    sizes: Sizes,
     /// Counts how often all was read anew; places of before are not places of now.
     pub(super) generation: u64,
     /// Taking back what could not be synced has failed; nothing in memory may be believed.
@@ -40,13 +56,13 @@ pub(super) struct Log {
 
 impl Log {
     /// Opens the log to write. All that it holds then is durable.
-    pub(super) fn open(disk: Disk, segment_bytes: u64) -> Result<Self, StoreError> {
+    pub(super) fn open(disk: Disk, sizes: Sizes) -> Result<Self, StoreError> {
         let found = recover(&disk, Access::Write)?;
         let marker = match found.mark {
             Some(_) => Marker::open(&disk)?,
             None => Marker::create(&disk)?,
         };
-        let mut log = Self::of(disk, Some(marker), found, segment_bytes);
+        let mut log = Self::of(disk, Some(marker), found, sizes);
         // Of what the marker does not vouch for nobody knows whether it reached the disk.
         if let Some((segment, mark)) = log.newest().filter(|(_, mark)| *mark != log.synced) {
             log.disk.sync(&segment.file, &segment.name.to_string())?;
@@ -59,12 +75,12 @@ impl Log {
     pub(super) fn open_read_only(disk: Disk) -> Result<(Self, Vec<Damage>), StoreError> {
         let mut found = recover(&disk, Access::Read)?;
         let damage = std::mem::take(&mut found.damage);
-        let mut log = Self::of(disk, None, found, u64::MAX);
+        let mut log = Self::of(disk, None, found, SIZES);
         log.synced.revision = log.last;
         Ok((log, damage))
     }
 
-    fn of(disk: Disk, marker: Option<Marker>, found: Recovered, segment_bytes: u64) -> Self {
+    fn of(disk: Disk, marker: Option<Marker>, found: Recovered, sizes: Sizes) -> Self {
         Self {
             disk,
             marker,
@@ -75,7 +91,7 @@ impl Log {
             next: found.last + 1,
             synced: found.mark.unwrap_or_default(),
             counters: Counters::default(),
-            segment_bytes,
+            sizes,
             generation: 0,
             broken: false,
             frame: Vec::new(),
@@ -106,7 +122,7 @@ impl Log {
         }
         self.frame.clear();
         head.encode(values, salt, tail.end, &mut self.frame);
-        tail.append(&self.disk, &self.frame)?;
+        tail.append(&self.disk, &mut self.frame, self.sizes.reserve)?;
         self.take(head);
         self.counters.commits += 1;
         self.counters.bytes += batch.bytes() as u64;
@@ -182,7 +198,7 @@ impl Log {
     pub(super) fn is_full(&self) -> bool {
         self.tail
             .as_ref()
-            .is_some_and(|tail| tail.end >= self.segment_bytes)
+            .is_some_and(|tail| tail.end >= self.sizes.segment)
     }
 
     /// Ends the tail, durably. The next commit begins a new one.
@@ -203,7 +219,8 @@ impl Log {
         self.frame.clear();
         let (salt, end) = (tail.segment.salt, tail.end);
         seal.encode(std::iter::empty(), salt, end, &mut self.frame);
-        tail.append(&self.disk, &self.frame)
+        tail.cut(&self.disk).map_err(SealError::Write)?;
+        tail.append(&self.disk, &mut self.frame, 1)
             .map_err(SealError::Write)?;
         let name = tail.segment.name;
         self.disk
@@ -247,6 +264,7 @@ impl Log {
         Ok(Tail {
             segment: Arc::new(segment),
             end,
+            reserved: end,
             rows: Vec::new(),
             ragged: false,
         })
@@ -380,17 +398,42 @@ pub(super) enum SealError {
 
 impl Tail {
     /// Appends the frame, or leaves the tail as it was.
-    fn append(&mut self, disk: &Disk, frame: &[u8]) -> Result<(), StoreError> {
+    ///
+    /// Where the file must grow it grows by `reserve` bytes of zeros at once: syncing bytes that the
+    /// file has already spares the file system a commit of its own journal, which costs as much again.
+    fn append(&mut self, disk: &Disk, frame: &mut Vec<u8>, reserve: u64) -> Result<(), StoreError> {
         let name = self.segment.name.to_string();
         if self.ragged {
-            disk.truncate(&self.segment.file, &name, self.end)?;
-            self.ragged = false;
+            self.cut(disk)?;
         }
-        if let Err(error) = disk.write_at(&self.segment.file, &name, frame, self.end) {
-            self.ragged = disk.truncate(&self.segment.file, &name, self.end).is_err();
+        let end = self.end + frame.len() as u64;
+        let grown = match end <= self.reserved {
+            true => end,
+            false => end.next_multiple_of(reserve),
+        };
+        let len = frame.len();
+        frame.resize(len + (grown - end) as usize, 0);
+        let mut written = disk.write_at(&self.segment.file, &name, frame, self.end);
+        if matches!(written, Err(StoreError::Full { .. })) && grown > end {
+            // What is left of the disk is for commits first.
+            frame.truncate(len);
+            written = disk.write_at(&self.segment.file, &name, frame, self.end);
+        }
+        if let Err(error) = written {
+            self.ragged = self.cut(disk).is_err();
             return Err(error);
         }
-        self.end += frame.len() as u64;
+        self.reserved = self.reserved.max(self.end + frame.len() as u64);
+        self.end = end;
+        Ok(())
+    }
+
+    /// Cuts the file where its last frame ends.
+    fn cut(&mut self, disk: &Disk) -> Result<(), StoreError> {
+        let name = self.segment.name.to_string();
+        disk.truncate(&self.segment.file, &name, self.end)?;
+        self.reserved = self.end;
+        self.ragged = false;
         Ok(())
     }
 }

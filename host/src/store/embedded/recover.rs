@@ -40,6 +40,8 @@ pub(super) struct Tail {
     pub(super) segment: Arc<Segment>,
     /// The end of its last frame.
     pub(super) end: u64,
+    /// The end of the file; between the two are zeros.
+    pub(super) reserved: u64,
     /// Its changes so far, for the file beside it once it is sealed.
     pub(super) rows: Vec<KeyRow>,
     /// Bytes of a failed write may stand behind `end`.
@@ -213,18 +215,18 @@ impl Folder<'_> {
             .mark
             .filter(|mark| name == Name::Log(mark.segment));
         let mut scan = scan(self.disk, &segment, mark.map(|mark| mark.offset))?;
-        let torn = newest && self.judge(name, &mut scan, mark);
-        if !newest {
-            self.found.damage.extend(scan.damage());
+        match newest {
+            true => self.judge(name, &mut scan, mark),
+            false => self.found.damage.extend(scan.damage()),
         }
         let grows = newest && matches!(name, Name::Log(_));
         if !grows && !scan.sealed {
             self.damage(name, scan.end, Flaw::Unsealed);
         }
         let writes = self.found.damage.is_empty() && self.access == Access::Write;
-        if torn && writes {
-            self.disk
-                .truncate(&segment.file, &name.to_string(), scan.end)?;
+        let kept = if scan.sealed { scan.end } else { scan.reserved };
+        if writes && segment.len(self.disk)? > kept {
+            self.disk.truncate(&segment.file, &name.to_string(), kept)?;
         }
         if scan.sealed || !grows {
             if writes {
@@ -243,40 +245,44 @@ impl Folder<'_> {
             .iter()
             .for_each(|row| row.apply(&mut self.found.index));
         self.found.last = scan.last;
-        let (segment, end, rows) = (Arc::new(segment), scan.end, scan.rows);
+        let Scan {
+            end,
+            reserved,
+            rows,
+            ..
+        } = scan;
+        let segment = Arc::new(segment);
         self.found.tail = Some(Tail {
             segment,
             end,
+            reserved,
             rows,
             ragged: false,
         });
         Ok(())
     }
 
-    /// Judges the end of the newest segment; whether it is torn.
-    fn judge(&mut self, name: Name, scan: &mut Scan, mark: Option<Mark>) -> bool {
+    /// Judges the end of the newest segment, and cuts what is torn off the scan.
+    fn judge(&mut self, name: Name, scan: &mut Scan, mark: Option<Mark>) {
         let synced = mark.map_or(0, |mark| mark.offset);
         let judged = scan.judge(synced);
         if scan.end < synced {
             self.damage(name, scan.end, Flaw::Short { synced });
         }
         match judged {
-            Judged::Damaged(damage) => {
-                self.found.damage.extend(damage);
-                return false;
+            Judged::Damaged(damage) => self.found.damage.extend(damage),
+            Judged::Whole | Judged::Torn => {
+                if let Some(mark) = mark.filter(|mark| scan.at_mark != Some(mark.revision)) {
+                    self.damage(
+                        name,
+                        mark.offset,
+                        Flaw::MarkerRevision {
+                            named: mark.revision,
+                        },
+                    );
+                }
             }
-            Judged::Whole | Judged::Torn => {}
         }
-        if let Some(mark) = mark.filter(|mark| scan.at_mark != Some(mark.revision)) {
-            self.damage(
-                name,
-                mark.offset,
-                Flaw::MarkerRevision {
-                    named: mark.revision,
-                },
-            );
-        }
-        matches!(judged, Judged::Torn)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Scan {
     pub(super) rows: Vec<KeyRow>,
     /// The end of the last frame.
     pub(super) end: u64,
+    /// The end of the zeros behind it, if nothing else follows: room for the next frames.
+    pub(super) reserved: u64,
     /// The revision of the last frame.
     pub(super) last: u64,
     /// Whether it ends with a seal.
@@ -65,6 +67,7 @@ pub(super) fn scan(disk: &Disk, segment: &Segment, mark: Option<u64>) -> Result<
     let scan = Scan {
         rows: Vec::new(),
         end: HEADER_BYTES as u64,
+        reserved: HEADER_BYTES as u64,
         last: segment.previous,
         sealed: false,
         at_mark: (mark == Some(HEADER_BYTES as u64)).then_some(segment.previous),
@@ -108,12 +111,14 @@ impl Scan {
     /// The first frames at fault that follow each other, from where to where.
     fn first_stretch(&self) -> Option<(u64, u64)> {
         let first = self.faults.first()?;
-        let next = |end: u64, fault: &Fault| (fault.frame <= end).then_some(end.max(fault.to));
-        let end = self.faults.iter().scan(first.to, |end, fault| {
-            *end = next(*end, fault)?;
-            Some(*end)
-        });
-        Some((first.frame, end.last()?))
+        let mut end = first.to;
+        for fault in &self.faults {
+            if fault.frame > end {
+                break;
+            }
+            end = end.max(fault.to);
+        }
+        Some((first.frame, end))
     }
 
     /// Tells a torn tail from damage, and cuts it off the scan. Everything up to `synced` is durable.
@@ -134,6 +139,7 @@ impl Scan {
         }
         self.rows.truncate(first.rows_before);
         self.end = first.frame;
+        self.reserved = self.end;
         self.last = first.last_before;
         self.sealed = first.damage.flaw == Flaw::BehindSeal;
         Judged::Torn
@@ -151,14 +157,20 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// Reads the frame at `at`, or passes over what is none.
     fn step(&mut self) -> Result<(), StoreError> {
+        let bytes = self.window.at(self.at)?;
+        let head = Head::decode(bytes, Side::Front, self.segment.salt, self.at);
+        if head.is_none() && self.window.zeros(self.at, self.scan.file_bytes)? {
+            self.at = self.scan.file_bytes;
+            self.scan.reserved = self.at;
+            return Ok(());
+        }
         if self.scan.sealed {
             let to = self.scan.file_bytes;
             self.fault(self.at, to, Flaw::BehindSeal, Vec::new());
             self.at = to;
             return Ok(());
         }
-        let bytes = self.window.at(self.at)?;
-        match Head::decode(bytes, Side::Front, self.segment.salt, self.at) {
+        match head {
             Some((head, _)) => self.frame(head, true),
             None => self.resume(),
         }
@@ -208,6 +220,7 @@ impl Scanner<'_> {
         self.take(start, &head);
         self.at = end.min(self.scan.file_bytes);
         self.scan.end = self.at;
+        self.scan.reserved = self.at;
         self.scan.last = head.revision;
         self.scan.sealed = head.kind == Kind::Seal;
         if self.mark == Some(end) {
@@ -420,16 +433,25 @@ impl Window<'_> {
     fn zero_page(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {
         let mut page = from.next_multiple_of(PAGE_BYTES);
         while page + PAGE_BYTES <= to {
-            let bytes = self
-                .at(page)?
-                .get(..PAGE_BYTES as usize)
-                .unwrap_or_default();
-            if bytes.iter().all(|byte| *byte == 0) {
+            if self.zeros(page, page + PAGE_BYTES)? {
                 return Ok(true);
             }
             page += PAGE_BYTES;
         }
         Ok(false)
+    }
+
+    /// Whether all of these bytes are zero.
+    fn zeros(&mut self, mut from: u64, to: u64) -> Result<bool, StoreError> {
+        while from < to {
+            let bytes = self.at(from)?;
+            let count = bytes.len().min((to - from) as usize);
+            if bytes.iter().take(count).any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            from += count as u64;
+        }
+        Ok(true)
     }
 }
 

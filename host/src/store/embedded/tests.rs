@@ -19,7 +19,9 @@ use tempfile::TempDir;
 use super::super::contract::{Site, contract};
 use super::super::{Batch, Order, Record, Revision, Store, StoreError};
 use super::disk::{Disk, Probe};
-use super::{Embedded, SEGMENT_BYTES};
+use super::{Embedded, SIZES, Sizes};
+
+const SEGMENT_BYTES: u64 = SIZES.segment;
 
 /// The embedded store answers within the first poll.
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -73,8 +75,16 @@ fn scratch() -> TempDir {
     }
 }
 
+/// Small segments with a reserve of a few commits.
+fn sizes(segment: u64) -> Sizes {
+    Sizes {
+        segment,
+        reserve: SIZES.reserve.min(segment),
+    }
+}
+
 fn open(dir: &Path, segment_bytes: u64) -> Result<Embedded, StoreError> {
-    Embedded::open_on(Disk::new(dir), segment_bytes)
+    Embedded::open_on(Disk::new(dir), sizes(segment_bytes))
 }
 
 fn open_probed(
@@ -82,7 +92,7 @@ fn open_probed(
     segment_bytes: u64,
     probe: Arc<dyn Probe>,
 ) -> Result<Embedded, StoreError> {
-    Embedded::open_on(Disk::with_probe(dir, probe), segment_bytes)
+    Embedded::open_on(Disk::with_probe(dir, probe), sizes(segment_bytes))
 }
 
 /// Everything in a store: what its scan says, which `get` must confirm.

@@ -1,0 +1,76 @@
+//! The command line: arguments in, words and exit codes out.
+//!
+//! Owns the verbs, how things look on a terminal, and the exit codes. Decides nothing about a run.
+
+mod drivers;
+mod lint;
+mod output;
+mod print;
+mod progress;
+mod run;
+mod runs;
+mod stop;
+mod workbench;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+use stop::Stop;
+
+/// Runs pipelines of drivers: sandboxed WASI components, in order, with a record that survives a crash.
+#[derive(Parser)]
+#[command(name = "belt", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Take a resource through a pipeline
+    Run(run::RunArgs),
+    /// Check pipelines, resources, definitions and belt.yaml without running anything
+    Lint(lint::LintArgs),
+    /// Look at runs, and have them go on
+    #[command(subcommand)]
+    Runs(runs::RunsVerb),
+    /// Look at driver files
+    #[command(subcommand)]
+    Drivers(drivers::DriversVerb),
+    /// Print a completion script: belt completions bash > /etc/bash_completion.d/belt
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+    /// One YAML document
+    Yaml,
+}
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Lint(args) => lint::lint(&args),
+        Verb::Runs(verb) => runs::runs(verb),
+        Verb::Drivers(verb) => drivers::drivers(verb),
+        Verb::Completions { shell } => completions(shell),
+    };
+    done.unwrap_or_else(Stop::report)
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "belt", &mut script);
+    output::bytes(&script)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,53 @@
+//! `belt lint`: says what is wrong with files, where, and what was probably meant. Offline, and runs nothing.
+
+use super::stop::Stop;
+use super::{Format, output};
+use crate::documents::{self, Diagnostics, Documents};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub(super) struct LintArgs {
+    /// A file, a folder, or - for stdin; repeats. A belt.yaml among them is what drivers are checked against
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// How to print what is found
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+pub(super) fn lint(args: &LintArgs) -> Result<ExitCode, Stop> {
+    let found = match documents::read_files(&args.files) {
+        Ok(documents) => report(&documents),
+        Err(diagnostics) => Err(diagnostics),
+    };
+    match (found, args.output) {
+        (Ok(summary), Format::Text) => {
+            output::bytes(format!("{summary}\n").as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        (Ok(_), format) => {
+            output::document(format, &Diagnostics::default(), Diagnostics::to_string)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        (Err(diagnostics), Format::Text) => Err(diagnostics.into()),
+        (Err(diagnostics), format) => {
+            output::document(format, &diagnostics, Diagnostics::to_string)?;
+            Ok(ExitCode::from(Stop::INVALID))
+        }
+    }
+}
+
+fn report(documents: &Documents) -> Result<String, Diagnostics> {
+    documents::lint(documents).into_result()?;
+    let counts = [
+        ("pipeline", documents.pipelines.len()),
+        ("resource", documents.resources.len()),
+        ("definition", documents.definitions.len()),
+        ("configuration", documents.configs.len()),
+    ];
+    let found = counts.into_iter().filter(|(_, count)| *count > 0);
+    let found = found.map(|(what, count)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
+    Ok(format!("nothing wrong with {}", found.collect::<Vec<_>>().join(", ")))
+}

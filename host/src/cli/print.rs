@@ -1,0 +1,170 @@
+//! Runs as people read them: the table at a run's end, the list, the details.
+
+use crate::text;
+use crate::view::{RunView, StepView};
+use anstyle::{AnsiColor, Style};
+use beltline_engine::{RunStatus, StepStatus};
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+pub(super) const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+/// Characters of a message in a table.
+const MESSAGE_MAX: usize = 72;
+
+/// A coloured sign for a step's status.
+pub(super) fn mark(status: StepStatus) -> String {
+    let (style, sign) = match status {
+        StepStatus::Succeeded => (GREEN, "✓"),
+        StepStatus::Failed | StepStatus::TimedOut => (RED, "✗"),
+        StepStatus::Retrying => (YELLOW, "↻"),
+        StepStatus::Running | StepStatus::WaitingForDriver => (YELLOW, "…"),
+        StepStatus::Cancelled => (YELLOW, "■"),
+        StepStatus::Pending | StepStatus::Skipped => (DIM, "·"),
+    };
+    format!("{style}{sign}{style:#}")
+}
+
+fn coloured(status: RunStatus) -> String {
+    let style = match status {
+        RunStatus::Succeeded => GREEN,
+        RunStatus::Failed | RunStatus::TimedOut => RED,
+        RunStatus::Cancelled | RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => YELLOW,
+    };
+    format!("{style}{status}{style:#}")
+}
+
+/// A run with its steps, as it stands.
+pub(super) fn run(view: &RunView) -> String {
+    let mut text = String::new();
+    let mut rows = vec![["STEP", "DRIVER", "STATUS", "ATTEMPTS", "TIME", "MESSAGE"].map(str::to_owned)];
+    rows.extend(view.steps.iter().map(row));
+    let marks = std::iter::once(" ".to_owned()).chain(view.steps.iter().map(|step| mark(step.status)));
+    for (line, mark) in table(&rows).into_iter().zip(marks) {
+        let _ = writeln!(text, "{mark} {line}");
+    }
+    let time = view.elapsed_ms.map(|ms| format!(" in {}", text::duration(ms))).unwrap_or_default();
+    let _ = writeln!(text, "\nrun {} {}{time}", view.run, coloured(view.status));
+    if let Some(failure) = &view.failure {
+        let kind = failure.failure.kind.replace('_', " ");
+        let (step, reason) = (&failure.step, &failure.failure.reason);
+        let _ = writeln!(text, "{RED}{step}{RED:#}: {kind}: {reason}");
+    }
+    for file in made(view) {
+        let _ = writeln!(text, "{DIM}made{DIM:#} {}", view.out.join(file).display());
+    }
+    text
+}
+
+/// Runs, a line each.
+pub(super) fn list(views: &[RunView]) -> String {
+    if views.is_empty() {
+        return "no runs yet".to_owned();
+    }
+    let mut rows = vec![["RUN", "STATUS", "PIPELINE", "RESOURCE", "CREATED", "TIME"].map(str::to_owned)];
+    rows.extend(views.iter().map(|view| {
+        let resource = format!("{} {}", view.resource.kind, view.resource.name);
+        let time = view.elapsed_ms.map(text::duration).unwrap_or_default();
+        let status = view.status.as_str().to_owned();
+        [view.run.clone(), status, view.pipeline.clone(), resource, view.created_at.clone(), time]
+    }));
+    table(&rows).join("\n")
+}
+
+/// More of a run: what it is of, and every attempt.
+pub(super) fn details(view: &RunView) -> String {
+    let mut text = String::new();
+    let mut say = |name: &str, value: &str| {
+        let _ = writeln!(text, "{DIM}{name:<10}{DIM:#} {value}");
+    };
+    say("run", &view.run);
+    say("pipeline", &view.pipeline);
+    say("resource", &format!("{} {}", view.resource.kind, view.resource.name));
+    say("created", &view.created_at);
+    if let Some(ended) = &view.ended_at {
+        say("ended", ended);
+    }
+    say("round", &view.round.to_string());
+    if let Some(workspace) = &view.workspace {
+        say("workspace", &workspace.display().to_string());
+    }
+    say("out", &view.out.display().to_string());
+    for (name, driver) in &view.drivers {
+        let version = driver.version.as_deref().unwrap_or("no version");
+        say("driver", &format!("{name} {version} {}", driver.digest));
+    }
+    text.push('\n');
+    for step in view.steps.iter().filter(|step| step.attempts.len() > 1) {
+        text.push_str(&attempts(step));
+    }
+    text.push_str(&run(view));
+    text
+}
+
+fn attempts(step: &StepView) -> String {
+    let mut text = String::new();
+    for attempt in &step.attempts {
+        let time = attempt.elapsed_ms.map(text::duration).unwrap_or_default();
+        let end = match (&attempt.message, &attempt.failure) {
+            (Some(message), _) => message.clone(),
+            (None, Some(failure)) => format!("{}: {}", failure.kind, first_line(&failure.reason)),
+            (None, None) => "no end recorded".to_owned(),
+        };
+        let starts = if attempt.starts > 1 { " (started again)" } else { "" };
+        let _ = writeln!(
+            text,
+            "{BOLD}{}{BOLD:#} attempt {} of round {}{starts}  {time}  {end}",
+            step.id, attempt.attempt, attempt.round
+        );
+    }
+    text
+}
+
+/// The files that steps say they made, as their outputs name them under `files`.
+fn made(view: &RunView) -> Vec<String> {
+    let outputs = view.steps.iter().filter_map(|step| step.output.as_ref());
+    let files = outputs.filter_map(|output| output.get("files")).filter_map(Value::as_array);
+    let names = files.flatten().filter_map(Value::as_str);
+    names.filter_map(|name| name.strip_prefix("/out/").or(Some(name))).map(str::to_owned).collect()
+}
+
+fn row(step: &StepView) -> [String; 6] {
+    let message = match (&step.message, &step.failure) {
+        (Some(message), _) => message,
+        (None, Some(failure)) => first_line(&failure.reason),
+        (None, None) => "",
+    };
+    let message: String = message.chars().take(MESSAGE_MAX).collect();
+    let time = step.elapsed_ms.map(text::duration).unwrap_or_default();
+    let attempts = step.attempts.len().to_string();
+    let status = step.status.as_str().replace('_', " ");
+    [step.id.clone(), step.driver.clone(), status, attempts, time, message]
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// Rows with each column as wide as its widest cell.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Named values of a log line, after its text.
+pub(super) fn fields(fields: &Map<String, Value>) -> String {
+    fields.iter().map(|(name, value)| format!(" {DIM}{name}={DIM:#}{value}")).collect()
+}

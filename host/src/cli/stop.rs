@@ -1,0 +1,99 @@
+//! The one place where errors become exit codes.
+//!
+//! 0 succeeded, 1 the run failed, 2 usage or invalid input, 3 cancelled or timed out, 4 a fault of server, store
+//! or file system.
+
+use crate::documents::Diagnostics;
+use crate::launch::LaunchError;
+use crate::runner::RunnerError;
+use crate::runs::RunsError;
+use crate::state::StateError;
+use crate::store::StoreError;
+use beltline_engine::RunStatus;
+use std::process::ExitCode;
+
+const FAILED: u8 = 1;
+const INVALID: u8 = 2;
+const STOPPED: u8 = 3;
+const FAULT: u8 = 4;
+
+/// Why a command ends early.
+pub(super) struct Stop {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Stop {
+    /// Of what was asked for and is invalid, where that has been said.
+    pub(super) const INVALID: u8 = INVALID;
+
+    /// What was asked for cannot be done as it was asked.
+    pub(super) fn invalid(error: impl Into<anyhow::Error>) -> Self {
+        Stop { code: INVALID, error: error.into() }
+    }
+
+    /// This machine, its files or its store refuse.
+    pub(super) fn fault(error: impl Into<anyhow::Error>) -> Self {
+        Stop { code: FAULT, error: error.into() }
+    }
+
+    /// Says why on stderr, causes and all, and gives the exit code.
+    pub(super) fn report(self) -> ExitCode {
+        match self.error.downcast_ref::<Diagnostics>() {
+            Some(diagnostics) => anstream::eprintln!("{diagnostics}"),
+            None => anstream::eprintln!("{ERROR}error:{ERROR:#} {:#}", self.error),
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+/// The exit code of a run that is as it is.
+pub(super) fn exit_code(status: RunStatus) -> ExitCode {
+    match status {
+        RunStatus::Succeeded => ExitCode::SUCCESS,
+        RunStatus::Failed => ExitCode::from(FAILED),
+        RunStatus::Cancelled | RunStatus::TimedOut => ExitCode::from(STOPPED),
+        RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => ExitCode::from(FAULT),
+    }
+}
+
+impl From<Diagnostics> for Stop {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Stop::invalid(diagnostics)
+    }
+}
+
+impl From<LaunchError> for Stop {
+    fn from(error: LaunchError) -> Self {
+        if error.is_fault() { Stop::fault(error) } else { Stop::invalid(error) }
+    }
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::NotFound => Stop::invalid(error),
+            StateError::Io { .. } | StateError::DamagedDriver { .. } => Stop::fault(error),
+        }
+    }
+}
+
+impl From<RunnerError> for Stop {
+    fn from(error: RunnerError) -> Self {
+        Stop::fault(error)
+    }
+}
+
+impl From<RunsError> for Stop {
+    fn from(error: RunsError) -> Self {
+        Stop::fault(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Stop::fault(error)
+    }
+}

@@ -1,0 +1,378 @@
+//! From checked documents to a run that is ready to be driven, and the same for a run that the store has.
+//!
+//! Owns which folders a step sees and what of the operator's file goes into a run. Drivers are read, checked and
+//! compiled before anything is written: what is refused here leaves no trace in the state.
+
+use crate::clock;
+use crate::digest::Digest;
+use crate::documents::{Config, DriverEntry, Pipeline, Resource};
+use crate::drivers::{self, Driver, DriverError, Grants};
+use crate::plan;
+use crate::records::{DriverRecord, RunRecord};
+use crate::runner::StepDriver;
+use crate::runs::StoredRun;
+use crate::state::{StateError, StateFolder};
+use crate::store::Revision;
+use crate::wasm::{Folder, LoadError, WasmHost};
+use beltline_engine::{PlanError, Run, RunId};
+use beltline_wire::{OutAccess, WorkspaceAccess};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What a new run is to be of.
+pub struct Order {
+    /// The checked pipeline, its context as overridden.
+    pub pipeline: Pipeline,
+    /// The resource.
+    pub resource: Subject,
+    /// The operator's file, absolute.
+    pub config: PathBuf,
+    /// The directory to work on.
+    pub workspace: Option<PathBuf>,
+    /// Where steps put what they make; the state folder has a place for it.
+    pub out: Option<PathBuf>,
+    /// The run whose snapshots these are.
+    pub rerun_of: Option<RunId>,
+}
+
+/// The resource of a run, as its drivers get it.
+pub struct Subject {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its JSON text.
+    pub text: Arc<str>,
+}
+
+impl From<&Resource> for Subject {
+    /// Its canonical JSON and its generation, which is 1 where nobody keeps resources.
+    fn from(resource: &Resource) -> Self {
+        let mut value = serde_json::to_value(resource).expect("a resource has string keys");
+        if let Value::Object(fields) = &mut value {
+            fields.insert("generation".to_owned(), Value::from(1));
+        }
+        let (kind, name) = (resource.resource.clone(), resource.name.clone());
+        Subject { kind, name, text: value.to_string().into() }
+    }
+}
+
+impl From<&StoredRun> for Subject {
+    /// The same as that run had.
+    fn from(stored: &StoredRun) -> Self {
+        let (kind, name) = (stored.record.kind.clone(), stored.record.resource.clone());
+        Subject { kind, name, text: Arc::clone(&stored.resource) }
+    }
+}
+
+/// A run and what performs its steps.
+pub struct Launch {
+    /// The run; not yet in the store where it is new.
+    pub stored: StoredRun,
+    /// One for each step of its plan.
+    pub drivers: Vec<Arc<StepDriver>>,
+    /// The drivers by name, each once.
+    pub used: BTreeMap<String, Driver>,
+}
+
+/// A run that cannot be made or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A driver that cannot be used.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The operator's file lacks a driver that a run names.
+    #[error("`{}` has no driver `{name}`, which the run names; add it again", config.display())]
+    Unregistered {
+        /// The driver.
+        name: String,
+        /// The operator's file.
+        config: PathBuf,
+    },
+    /// A component that does not load.
+    #[error("driver `{name}` cannot be loaded")]
+    Load {
+        /// The driver.
+        name: String,
+        /// Why.
+        #[source]
+        source: LoadError,
+    },
+    /// Steps that cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Over a record's size.
+    #[error("the pipeline has {found} as canonical JSON; at most {max} fit a record", max = crate::text::size(plan::PIPELINE_BYTES_MAX as u64))]
+    PipelineTooLarge {
+        /// Its size.
+        found: String,
+    },
+    /// A grant that this run cannot give.
+    #[error("step `{step}`: driver `{driver}` is granted the workspace, and this run has none; name one with --workspace DIR")]
+    NoWorkspace {
+        /// The step.
+        step: String,
+        /// Its driver.
+        driver: String,
+    },
+    /// A folder that is not there.
+    #[error("{what} `{}` is no folder that can be used", path.display())]
+    Folder {
+        /// Which of the run's folders.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// The file system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A driver could not be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl LaunchError {
+    /// Whether it is this machine that refuses, and not what was asked for.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            LaunchError::State(_) => true,
+            LaunchError::Load { source, .. } => matches!(source, LoadError::Engine(_)),
+            LaunchError::Driver(_)
+            | LaunchError::Unregistered { .. }
+            | LaunchError::Plan(_)
+            | LaunchError::PipelineTooLarge { .. }
+            | LaunchError::NoWorkspace { .. }
+            | LaunchError::Folder { .. } => false,
+        }
+    }
+}
+
+/// Reads the drivers that a pipeline names, by the operator's file at `config`.
+///
+/// # Errors
+/// The first driver that cannot be used.
+pub fn resolve(
+    pipeline: &Pipeline,
+    entries: &Config,
+    config: &Path,
+    locked: bool,
+) -> Result<BTreeMap<String, Driver>, LaunchError> {
+    let folder = config.parent().unwrap_or(Path::new("."));
+    let mut used = BTreeMap::new();
+    for step in &pipeline.steps {
+        if !used.contains_key(&step.driver) {
+            let entry = entry(entries, &step.driver, config)?;
+            let driver = drivers::resolve(&step.driver, entry, folder, locked)?;
+            used.insert(step.driver.clone(), driver);
+        }
+    }
+    Ok(used)
+}
+
+/// Makes a new run of an order: ready to be driven, not yet in the store. Nothing has been written when this
+/// fails.
+///
+/// # Errors
+/// Every way in which the order cannot be met.
+pub fn new_run(
+    order: Order,
+    used: BTreeMap<String, Driver>,
+    wasm: &WasmHost,
+    state: &StateFolder,
+) -> Result<Launch, LaunchError> {
+    let created_ms = clock::now_ms();
+    let id = new_id(created_ms);
+    let plan = plan::of(&order.pipeline);
+    plan.check()?;
+    let snapshot = plan::snapshot(&order.pipeline);
+    if snapshot.len() > plan::PIPELINE_BYTES_MAX {
+        let found = crate::text::size(snapshot.len() as u64);
+        return Err(LaunchError::PipelineTooLarge { found });
+    }
+    let absolute = |what, path: &Path| {
+        std::path::absolute(path)
+            .map_err(|source| LaunchError::Folder { what, path: path.to_owned(), source })
+    };
+    let workspace = order.workspace.as_deref().map(|path| absolute("workspace", path)).transpose()?;
+    let out = match &order.out {
+        Some(out) => absolute("out", out)?,
+        None => state.out(&id.to_string()),
+    };
+    let snapshots = used.iter().map(|(name, driver)| (name.clone(), driver_record(driver)));
+    let record = RunRecord {
+        run: id,
+        created_ms,
+        event: "create".to_owned(),
+        pipeline: order.pipeline.name.clone(),
+        kind: order.resource.kind,
+        resource: order.resource.name,
+        pipeline_digest: Digest::of(snapshot.as_bytes()),
+        resource_digest: Digest::of(order.resource.text.as_bytes()),
+        drivers: snapshots.collect(),
+        config: order.config,
+        workspace,
+        out,
+        rerun_of: order.rerun_of,
+    };
+    let stored = StoredRun {
+        record: Arc::new(record),
+        pipeline: Arc::new(order.pipeline),
+        resource: order.resource.text,
+        run: Run::new(id, Arc::new(plan), 1, created_ms),
+        head: Revision::default(),
+    };
+    let drivers = step_drivers(&stored, &used, wasm)?;
+    Ok(Launch { stored, drivers, used })
+}
+
+/// What must be on disk before a new run is: its drivers' bytes, its out folder.
+///
+/// # Errors
+/// The file system's.
+pub fn keep(launch: &Launch, state: &StateFolder) -> Result<(), LaunchError> {
+    for driver in launch.used.values() {
+        state.keep_driver(driver.digest, &driver.bytes)?;
+    }
+    make_out(&launch.stored, &launch.used)
+}
+
+/// The drivers of a stored run by the digests that it keeps, with the operator's grants of today, never more than
+/// the run was made with.
+///
+/// # Errors
+/// A driver that is no longer kept or no longer registered.
+pub fn kept(
+    stored: &StoredRun,
+    entries: &Config,
+    state: &StateFolder,
+) -> Result<BTreeMap<String, Driver>, LaunchError> {
+    let mut used = BTreeMap::new();
+    for (name, kept) in &stored.record.drivers {
+        let entry = entry(entries, name, &stored.record.config)?;
+        let bytes = state.driver_bytes(kept.digest)?;
+        let mut driver = drivers::kept(name, entry, &state.driver(kept.digest), bytes)?;
+        driver.grants = driver.grants.intersect(kept.grants);
+        used.insert(name.clone(), driver);
+    }
+    Ok(used)
+}
+
+/// A stored run, ready to go on, with its kept drivers.
+///
+/// # Errors
+/// As [`kept`], or a folder that is no longer there.
+pub fn reopen(
+    stored: StoredRun,
+    entries: &Config,
+    wasm: &WasmHost,
+    state: &StateFolder,
+) -> Result<Launch, LaunchError> {
+    let used = kept(&stored, entries, state)?;
+    make_out(&stored, &used)?;
+    let drivers = step_drivers(&stored, &used, wasm)?;
+    Ok(Launch { stored, drivers, used })
+}
+
+fn entry<'e>(
+    entries: &'e Config,
+    name: &str,
+    config: &Path,
+) -> Result<&'e DriverEntry, LaunchError> {
+    entries.drivers.get(name).ok_or_else(|| LaunchError::Unregistered {
+        name: name.to_owned(),
+        config: config.to_owned(),
+    })
+}
+
+fn driver_record(driver: &Driver) -> DriverRecord {
+    DriverRecord { digest: driver.digest, version: driver.version.clone(), grants: driver.grants }
+}
+
+fn step_drivers(
+    stored: &StoredRun,
+    used: &BTreeMap<String, Driver>,
+    wasm: &WasmHost,
+) -> Result<Vec<Arc<StepDriver>>, LaunchError> {
+    let mut loaded: BTreeMap<&str, Arc<StepDriver>> = BTreeMap::new();
+    let mut steps = Vec::with_capacity(stored.pipeline.steps.len());
+    for step in &stored.pipeline.steps {
+        if let Some(driver) = loaded.get(step.driver.as_str()) {
+            steps.push(Arc::clone(driver));
+            continue;
+        }
+        let driver = used.get(&step.driver).ok_or_else(|| LaunchError::Unregistered {
+            name: step.driver.clone(),
+            config: stored.record.config.clone(),
+        })?;
+        let driver = Arc::new(load(driver, &step.id, stored, wasm)?);
+        loaded.insert(&step.driver, Arc::clone(&driver));
+        steps.push(driver);
+    }
+    Ok(steps)
+}
+
+fn load(
+    driver: &Driver,
+    step: &str,
+    stored: &StoredRun,
+    wasm: &WasmHost,
+) -> Result<StepDriver, LaunchError> {
+    let folders = folders(driver.grants, &driver.name, step, &stored.record)?;
+    let config = Arc::clone(&driver.config);
+    let loaded = wasm
+        .load(driver.digest, &driver.bytes, driver.limits, config)
+        .map_err(|source| LaunchError::Load { name: driver.name.clone(), source })?;
+    Ok(StepDriver { loaded, folders, placement: driver.grants.placement() })
+}
+
+fn folders(
+    grants: Grants,
+    driver: &str,
+    step: &str,
+    record: &RunRecord,
+) -> Result<Vec<Folder>, LaunchError> {
+    let mut folders = Vec::new();
+    if grants.workspace > WorkspaceAccess::None {
+        let Some(host) = record.workspace.clone() else {
+            let (step, driver) = (step.to_owned(), driver.to_owned());
+            return Err(LaunchError::NoWorkspace { step, driver });
+        };
+        check_folder("workspace", &host)?;
+        let writable = grants.workspace == WorkspaceAccess::Rw;
+        folders.push(Folder { host, guest: "/workspace", writable });
+    }
+    if grants.out > OutAccess::None {
+        folders.push(Folder { host: record.out.clone(), guest: "/out", writable: true });
+    }
+    Ok(folders)
+}
+
+fn check_folder(what: &'static str, path: &Path) -> Result<(), LaunchError> {
+    let entries = std::fs::read_dir(path);
+    entries.map(drop).map_err(|source| LaunchError::Folder { what, path: path.to_owned(), source })
+}
+
+/// Makes the out folder where a step may write into it.
+fn make_out(stored: &StoredRun, used: &BTreeMap<String, Driver>) -> Result<(), LaunchError> {
+    if used.values().all(|driver| driver.grants.out == OutAccess::None) {
+        return Ok(());
+    }
+    let path = &stored.record.out;
+    std::fs::create_dir_all(path)
+        .map_err(|source| LaunchError::Folder { what: "out", path: path.clone(), source })
+}
+
+/// A UUIDv7: ids of later runs are greater.
+fn new_id(now_ms: u64) -> RunId {
+    let at = uuid::Timestamp::from_unix_time(
+        now_ms / 1_000,
+        u32::try_from(now_ms % 1_000 * 1_000_000).unwrap_or_default(),
+        0,
+        0,
+    );
+    RunId(Uuid::new_v7(at).as_u128())
+}

@@ -1,0 +1,326 @@
+//! The one place where the records of a run become what people and programs see.
+//!
+//! Owns the JSON of a run, the same from every command and, later, from the API. Never reads a store: what is
+//! shown was read by its caller.
+
+use crate::clock::rfc3339;
+use crate::records::{DriverRecord, EventRecord};
+use crate::runs::StoredRun;
+use beltline_engine::{
+    AttemptEnd, End, Event, Failure, Phase, Placement, Run, RunStatus, Step, StepState, StepStatus,
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A run, whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunView {
+    /// Its id.
+    pub run: String,
+    /// Its status in one word.
+    pub status: RunStatus,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The resource that went through it.
+    pub resource: ResourceView,
+    /// Its round.
+    pub round: u32,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// When it ended, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// From its making to its end, in milliseconds; retries that a person asked for included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RunFailureView>,
+    /// Its steps, in order.
+    pub steps: Vec<StepView>,
+    /// Its drivers, by the operator's name for them.
+    pub drivers: BTreeMap<String, DriverRecord>,
+    /// The directory that it works on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<PathBuf>,
+    /// Where its steps put what they made.
+    pub out: PathBuf,
+    /// The run whose snapshots it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<String>,
+}
+
+/// A resource, by name.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResourceView {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunFailureView {
+    /// The step that failed first.
+    pub step: String,
+    /// How.
+    #[serde(flatten)]
+    pub failure: FailureView,
+}
+
+/// A failure.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailureView {
+    /// Its kind in one word.
+    pub kind: &'static str,
+    /// For a person.
+    pub reason: String,
+}
+
+/// A step.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepView {
+    /// Its id.
+    pub id: String,
+    /// Its driver's name.
+    pub driver: String,
+    /// Its status in one word.
+    pub status: StepStatus,
+    /// The round that the status is of.
+    pub round: u32,
+    /// The outcome's message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
+    /// From its first start of this round to its end, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// All attempts of all rounds, oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// What it left for later steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+}
+
+/// An attempt.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptView {
+    /// Its number, counted on through all rounds.
+    pub attempt: u32,
+    /// Its round.
+    pub round: u32,
+    /// Where it ran: `wasm` or `native`.
+    pub placement: &'static str,
+    /// How often it was started; more than once where a host went down with it.
+    pub starts: u32,
+    /// When it was last started, RFC 3339.
+    pub started_at: String,
+    #[serde(skip)]
+    started_ms: u64,
+    /// When it ended, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// From its last start to its end, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// The driver's words, where it succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
+}
+
+impl RunView {
+    /// Of a run, what happened to it, and what its steps left (one for each step).
+    pub fn new(stored: &StoredRun, events: &[EventRecord], outputs: &[Option<Arc<str>>]) -> Self {
+        let (run, record) = (&stored.run, &stored.record);
+        let ended_ms = ended_ms(run);
+        let mut attempts = attempts(run, events);
+        let steps = run.plan.steps.iter().zip(&run.steps).zip(0_usize..);
+        let steps = steps.map(|((plan, step), index)| StepView {
+            id: plan.id.clone(),
+            driver: plan.driver.clone(),
+            status: step.state.status(),
+            round: step.round,
+            message: outcome_message(&step.state),
+            failure: failure(&step.state).map(FailureView::from),
+            elapsed_ms: elapsed_ms(step),
+            attempts: attempts.get_mut(index).map(std::mem::take).unwrap_or_default(),
+            output: outputs.get(index).and_then(Option::as_deref).map(json),
+        });
+        RunView {
+            run: run.id.to_string(),
+            status: run.status(),
+            pipeline: record.pipeline.clone(),
+            resource: ResourceView { kind: record.kind.clone(), name: record.resource.clone() },
+            round: run.head.round,
+            created_at: rfc3339(record.created_ms),
+            ended_at: ended_ms.map(rfc3339),
+            elapsed_ms: ended_ms.map(|at| at.saturating_sub(record.created_ms)),
+            failure: run_failure(run),
+            steps: steps.collect(),
+            drivers: record.drivers.clone(),
+            workspace: record.workspace.clone(),
+            out: record.out.clone(),
+            rerun_of: record.rerun_of.map(|id| id.to_string()),
+        }
+    }
+}
+
+impl From<&Failure> for FailureView {
+    fn from(failure: &Failure) -> Self {
+        FailureView { kind: failure.kind.as_str(), reason: failure.reason.clone() }
+    }
+}
+
+/// What a step's state says to a person: the outcome's message or the failure's reason.
+pub fn message(state: &StepState) -> &str {
+    match state {
+        StepState::Succeeded { message, .. } => message,
+        StepState::Cancelled { reason, .. } => reason.as_deref().unwrap_or_default(),
+        StepState::Retrying { .. }
+        | StepState::Failed { .. }
+        | StepState::TimedOut { .. }
+        | StepState::Pending
+        | StepState::Waiting { .. }
+        | StepState::Running { .. }
+        | StepState::Skipped { .. } => failure(state).map_or("", |failure| &failure.reason),
+    }
+}
+
+/// From a step's first start of its round to its end, in milliseconds.
+pub fn elapsed_ms(step: &Step) -> Option<u64> {
+    let ended = match step.state {
+        StepState::Succeeded { at_ms, .. }
+        | StepState::Failed { at_ms, .. }
+        | StepState::Cancelled { at_ms, .. }
+        | StepState::TimedOut { at_ms, .. } => at_ms,
+        StepState::Pending
+        | StepState::Waiting { .. }
+        | StepState::Running { .. }
+        | StepState::Retrying { .. }
+        | StepState::Skipped { .. } => return None,
+    };
+    step.first_started_ms.map(|started| ended.saturating_sub(started))
+}
+
+fn outcome_message(state: &StepState) -> Option<String> {
+    let message = message(state);
+    (failure(state).is_none() && !message.is_empty()).then(|| message.to_owned())
+}
+
+fn failure(state: &StepState) -> Option<&Failure> {
+    match state {
+        StepState::Retrying { failure, .. }
+        | StepState::Failed { failure, .. }
+        | StepState::TimedOut { failure, .. } => Some(failure),
+        StepState::Pending
+        | StepState::Waiting { .. }
+        | StepState::Running { .. }
+        | StepState::Succeeded { .. }
+        | StepState::Skipped { .. }
+        | StepState::Cancelled { .. } => None,
+    }
+}
+
+fn run_failure(run: &Run) -> Option<RunFailureView> {
+    match &run.head.phase {
+        Phase::Ended { end: End::Failed { step, failure }, .. } => {
+            let step = run.plan.steps.get(*step as usize)?.id.clone();
+            Some(RunFailureView { step, failure: failure.into() })
+        }
+        Phase::Ended { end: End::Succeeded | End::Cancelled | End::TimedOut, .. }
+        | Phase::Running { .. }
+        | Phase::Cancelling { .. } => None,
+    }
+}
+
+fn ended_ms(run: &Run) -> Option<u64> {
+    match run.head.phase {
+        Phase::Ended { at_ms, .. } => Some(at_ms),
+        Phase::Running { .. } | Phase::Cancelling { .. } => None,
+    }
+}
+
+/// An output is checked when it is taken; one that is no JSON all the same is shown as the text that it is.
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+/// The attempts of each step, from what happened.
+fn attempts(run: &Run, records: &[EventRecord]) -> Vec<Vec<AttemptView>> {
+    let mut all: Vec<Vec<AttemptView>> = run.steps.iter().map(|_| Vec::new()).collect();
+    let mut round = 1;
+    for record in records {
+        for event in &record.events {
+            match event {
+                Event::RoundStarted { round: next, .. } => round = *next,
+                Event::AttemptStarted { step, attempt, start, placement } => {
+                    if let Some(attempts) = all.get_mut(*step as usize) {
+                        began(attempts, *attempt, round, *placement, *start, record.at_ms);
+                    }
+                }
+                Event::AttemptEnded { step, attempt, end } => {
+                    if let Some(attempts) = all.get_mut(*step as usize) {
+                        ended(attempts, *attempt, end, record.at_ms);
+                    }
+                }
+                Event::RunStarted { .. }
+                | Event::RunClaimed { .. }
+                | Event::RunCancelling { .. }
+                | Event::AttemptWaiting { .. }
+                | Event::RetryScheduled { .. }
+                | Event::StepEnded { .. }
+                | Event::RunEnded { .. } => {}
+            }
+        }
+    }
+    all
+}
+
+fn began(
+    attempts: &mut Vec<AttemptView>,
+    attempt: u32,
+    round: u32,
+    placement: Placement,
+    starts: u32,
+    at_ms: u64,
+) {
+    attempts.retain(|known| known.attempt != attempt);
+    attempts.push(AttemptView {
+        attempt,
+        round,
+        placement: match placement {
+            Placement::Wasm { .. } => "wasm",
+            Placement::Native => "native",
+        },
+        starts,
+        started_at: rfc3339(at_ms),
+        started_ms: at_ms,
+        ended_at: None,
+        elapsed_ms: None,
+        message: None,
+        failure: None,
+    });
+}
+
+fn ended(attempts: &mut [AttemptView], attempt: u32, end: &AttemptEnd, at_ms: u64) {
+    let Some(view) = attempts.iter_mut().find(|known| known.attempt == attempt) else { return };
+    view.ended_at = Some(rfc3339(at_ms));
+    view.elapsed_ms = Some(at_ms.saturating_sub(view.started_ms));
+    match end {
+        AttemptEnd::Succeeded { message, .. } => view.message = Some(message.clone()),
+        AttemptEnd::Failed(failure) => view.failure = Some(failure.into()),
+        AttemptEnd::Cancelled { reason } => {
+            let reason = reason.clone().unwrap_or_else(|| "the run was cancelled".to_owned());
+            view.failure = Some(FailureView { kind: "cancelled", reason });
+        }
+    }
+}
