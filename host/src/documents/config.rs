@@ -354,7 +354,10 @@ fn read_kinds(fields: &mut Fields<'_>) -> Vec<String> {
 fn read_path(node: &Node, report: &Report) -> Option<PathBuf> {
     let path = fields::text(node, report)?;
     if path.is_empty() || path.len() > PATH_BYTES_MAX || path.contains('\0') {
-        report.at(node.mark, "`path` names no file; give the driver's `.wasm`");
+        report.at(
+            node.mark,
+            "no path of a file, or longer than the limit of 4096 bytes; give the driver's `.wasm`",
+        );
         return None;
     }
     Some(PathBuf::from(path))

@@ -4,6 +4,7 @@
 //! [`super::json`] do, both through [`Builder`], so that the two formats obey the same rules.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde_json::{Map, Number, Value};
 
@@ -175,7 +176,7 @@ impl Weight {
 /// A value to which aliases may refer.
 #[derive(Debug, Clone)]
 struct Anchored {
-    node: Node,
+    node: Rc<Node>,
     weight: Weight,
 }
 
@@ -372,43 +373,32 @@ impl<'r> Builder<'r> {
 
     /// Repeats what an anchor named. The copy stands at the alias, its parts where they were written.
     pub(super) fn alias(&mut self, mark: Mark, anchor: usize) -> Result<(), Stopped> {
-        let Some(Anchored { node, weight }) = self.anchored.get(&anchor) else {
+        let Some(Anchored { node, weight }) = self.anchored.get(&anchor).cloned() else {
             self.report.at(
                 mark,
                 "this alias stands inside the value that it names; write it out",
             );
             return Err(Stopped);
         };
-        let weight = *weight;
         if self.open.len() + weight.height > DEPTH_MAX {
             return Err(self.too_deep(mark));
         }
         if self.awaits_key() {
-            let (key, sort) = (
-                node.as_text().map(|(_, key)| key.to_owned()),
-                node.content.sort(),
-            );
-            return match key {
-                Some(key) => self.key(mark, key),
+            return match node.as_text() {
+                Some((_, key)) => self.key(mark, key.to_owned()),
                 None => {
-                    self.refuse_key(mark, format!("a key must be text, found {sort}"));
+                    let found = node.content.sort();
+                    self.refuse_key(mark, format!("a key must be text, found {found}"));
                     Ok(())
                 }
             };
         }
         // Weighed before it is copied: the copy is what a bomb is made of.
-        let fits = self.values + weight.values <= VALUES_MAX
-            && self.text_bytes + weight.text_bytes <= TEXT_BYTES_MAX;
-        let copy = if fits {
-            node.content.clone()
-        } else {
-            Content::Null
-        };
         self.spend(mark, weight)?;
         self.place(
             Node {
                 mark,
-                content: copy,
+                content: node.content.clone(),
             },
             None,
             weight,

@@ -179,3 +179,27 @@ fn mistakes_of_grants_and_limits() {
         f.yaml:4:36: a size such as `64MiB` expected, found a list"#]],
     );
 }
+
+#[test]
+fn sizes_are_limited() {
+    check(
+        &format!("drivers: {{a: {{path: {}}}}}", "x".repeat(4097)),
+        expect![[""]],
+    );
+    check(
+        &format!(
+            "drivers: {{a: {{path: x, config: {{k: {}}}}}}}",
+            "x".repeat(64 * 1024)
+        ),
+        expect![[""]],
+    );
+    let many: String = (0..1001)
+        .map(|at| format!("  d{at}: {{path: x}}\n"))
+        .collect();
+    check(&format!("drivers:\n{many}"), expect![[""]]);
+    let kinds: Vec<_> = (0..101).map(|at| format!("k{at}")).collect();
+    check(
+        &format!("drivers: {{a: {{path: x, kinds: [{}]}}}}", kinds.join(", ")),
+        expect![[""]],
+    );
+}

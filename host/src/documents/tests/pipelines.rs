@@ -362,6 +362,11 @@ fn sizes_are_limited() {
         &format!("name: p\nresource: app\ncontext: {{k: {big}}}\nsteps: []"),
         expect!["f.yaml:3:10: context takes 262152 bytes as JSON; the limit is 256KiB"],
     );
+    let note = "x".repeat(4097);
+    check(
+        &format!("name: p\nresource: app\nversion: {note}\nsteps: [{{driver: a, name: {note}}}]"),
+        expect![[""]],
+    );
     let steps: String = (0..1001)
         .map(|at| format!("- {{driver: d{at}}}\n"))
         .collect();
