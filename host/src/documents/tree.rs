@@ -411,7 +411,7 @@ impl<'r> Builder<'r> {
             self.anchored.insert(
                 anchor,
                 Anchored {
-                    node: node.clone(),
+                    node: Rc::new(node.clone()),
                     weight,
                 },
             );

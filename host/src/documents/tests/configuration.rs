@@ -90,8 +90,8 @@ fn mistakes() {
     check(
         "drivers: {a: {path: '', digest: sha256:12}}",
         expect![[r#"
-        f.yaml:1:21: `path` names no file; give the driver's `.wasm`
-        f.yaml:1:33: a digest is `sha256:` and 64 digits from 0-9a-f, as `belt drivers inspect` prints it"#]],
+            f.yaml:1:21: no path of a file, or longer than the limit of 4096 bytes; give the driver's `.wasm`
+            f.yaml:1:33: a digest is `sha256:` and 64 digits from 0-9a-f, as `belt drivers inspect` prints it"#]],
     );
     check(
         "drivers: {a: {path: x, placement: docker}}",
@@ -184,22 +184,27 @@ fn mistakes_of_grants_and_limits() {
 fn sizes_are_limited() {
     check(
         &format!("drivers: {{a: {{path: {}}}}}", "x".repeat(4097)),
-        expect![[""]],
+        expect![
+            "f.yaml:1:21: no path of a file, or longer than the limit of 4096 bytes; give the driver's `.wasm`"
+        ],
     );
     check(
         &format!(
             "drivers: {{a: {{path: x, config: {{k: {}}}}}}}",
             "x".repeat(64 * 1024)
         ),
-        expect![[""]],
+        expect!["f.yaml:1:32: `config` takes 65544 bytes as JSON; the limit is 64KiB"],
     );
     let many: String = (0..1001)
         .map(|at| format!("  d{at}: {{path: x}}\n"))
         .collect();
-    check(&format!("drivers:\n{many}"), expect![[""]]);
+    check(
+        &format!("drivers:\n{many}"),
+        expect!["f.yaml:2:3: 1001 drivers; the limit is 1000"],
+    );
     let kinds: Vec<_> = (0..101).map(|at| format!("k{at}")).collect();
     check(
         &format!("drivers: {{a: {{path: x, kinds: [{}]}}}}", kinds.join(", ")),
-        expect![[""]],
+        expect!["f.yaml:1:31: 101 kinds; the limit is 100"],
     );
 }

@@ -365,7 +365,9 @@ fn sizes_are_limited() {
     let note = "x".repeat(4097);
     check(
         &format!("name: p\nresource: app\nversion: {note}\nsteps: [{{driver: a, name: {note}}}]"),
-        expect![[""]],
+        expect![
+            "f.yaml:3:10: a text of 4097 bytes; the limit here is 4KiB (and in one more place)"
+        ],
     );
     let steps: String = (0..1001)
         .map(|at| format!("- {{driver: d{at}}}\n"))
