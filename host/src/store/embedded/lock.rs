@@ -52,7 +52,7 @@ impl Lock {
 
     fn held(disk: &Disk, tried: Result<(), TryLockError>, file: File) -> Result<Self, StoreError> {
         match tried {
-            Ok(()) => Ok(Self { file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
                 let pid = std::fs::read_to_string(disk.path(NAME)).ok();
                 let pid = pid.and_then(|pid| pid.trim().parse().ok());

@@ -45,7 +45,11 @@ impl Folder {
 
 impl Site for Folder {
     fn open(&self) -> Arc<dyn Store> {
-        Arc::new(open(self.dir.path(), self.segment_bytes).unwrap())
+        let dir = self.dir.path();
+        match self.segment_bytes {
+            SEGMENT_BYTES => Arc::new(Embedded::open(dir).unwrap()),
+            bytes => Arc::new(open(dir, bytes).unwrap()),
+        }
     }
 
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {
@@ -75,11 +79,11 @@ fn scratch() -> TempDir {
     }
 }
 
-/// Small segments with a reserve of a few commits.
+/// As in use but for the length of segments, and a reserve of a few commits.
 fn sizes(segment: u64) -> Sizes {
     Sizes {
         segment,
-        reserve: SIZES.reserve.min(segment),
+        reserve: segment.min(1024),
     }
 }
 
