@@ -1,7 +1,8 @@
 //! Does with files what `with` says, `[{read|write|remove|link|rename|list: PATH, text, to}]`, and leaves what came of it.
 
 use guests::{Failure, Outcome, Request, Value, json, left};
-use std::fs;
+use std::ffi::{CString, c_char, c_int};
+use std::{fs, io};
 
 guests::guest!(reconcile);
 guests::manifest!(
@@ -61,13 +62,15 @@ fn act(what: &Value) -> Value {
     }
 }
 
-#[cfg(target_os = "wasi")]
-#[allow(deprecated)]
-fn soft_link(path: &str, to: &str) -> std::io::Result<String> {
-    std::os::wasi::fs::symlink_path(path, to).map(|()| String::new())
-}
-
-#[cfg(not(target_os = "wasi"))]
-fn soft_link(path: &str, to: &str) -> std::io::Result<String> {
-    std::os::unix::fs::symlink(path, to).map(|()| String::new())
+/// The standard library has no stable way to a symbolic link in WASI; the C library has.
+fn soft_link(path: &str, to: &str) -> io::Result<String> {
+    unsafe extern "C" {
+        fn symlink(path: *const c_char, to: *const c_char) -> c_int;
+    }
+    let (path, to) = (CString::new(path)?, CString::new(to)?);
+    // Both are strings that end in a null byte and outlive the call.
+    match unsafe { symlink(path.as_ptr(), to.as_ptr()) } {
+        0 => Ok(String::new()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

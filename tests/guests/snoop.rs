@@ -1,28 +1,27 @@
 //! Looks for what nobody granted it, and leaves what it found.
 
-use guests::{Failure, Outcome, Request, json, left};
-use std::io::Read;
+use guests::{Failure, Outcome, Request, Value, json, left};
+use std::io::{self, Read};
 
 guests::guest!(reconcile);
 
 fn reconcile(_: Request) -> Result<Outcome, Failure> {
-    let open = |path: &str| {
-        std::fs::read_dir(path)
-            .map(|found| found.count())
-            .map_err(|error| error.kind().to_string())
-    };
-    let mut input = Vec::new();
-    let stdin = std::io::stdin()
-        .read_to_end(&mut input)
-        .map_err(|error| error.kind().to_string());
+    let open = |path: &str| told(std::fs::read_dir(path).map(|found| found.count()));
     left(json!({
         "env": std::env::vars().count(),
         "args": std::env::args().count(),
-        "stdin": stdin,
+        "stdin": told(io::stdin().read_to_end(&mut Vec::new())),
         "root": open("/"),
         "here": open("."),
         "workspace": open("/workspace"),
         "out": open("/out"),
-        "connect": std::net::TcpStream::connect("127.0.0.1:1").map(|_| ()).map_err(|error| error.kind().to_string()),
+        "connect": told(std::net::TcpStream::connect("127.0.0.1:1").map(|_| 1)),
     }))
+}
+
+fn told(found: io::Result<usize>) -> Value {
+    match found {
+        Ok(count) => json!({"found": count}),
+        Err(error) => json!({"error": error.kind().to_string()}),
+    }
 }
