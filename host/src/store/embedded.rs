@@ -17,16 +17,19 @@ mod keys;
 mod lock;
 mod log;
 mod marker;
+mod read;
 mod recover;
 mod scan;
 mod segment;
+mod tail;
+mod window;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -35,11 +38,9 @@ pub use self::damage::{Damage, Flaw};
 
 use self::compact::Plan;
 use self::disk::Disk;
-use self::index::Slot;
 use self::lock::Lock;
 use self::log::{Log, SIZES, SealError, Sizes};
 use self::recover::{Access, Sealed};
-use self::segment::Segment;
 use super::{Batch, Counters, Order, Record, Revision, Store, StoreError};
 
 /// A store in one folder.
@@ -77,7 +78,7 @@ impl Embedded {
     ///
     /// # Errors
     /// [`StoreError::Locked`] by whichever process has it; [`StoreError::Damaged`] with everything
-    /// that is wrong, in which case nothing in the folder has been changed;
+    /// that is wrong, in which case no commit in the folder has been touched;
     /// [`StoreError::Version`]; [`StoreError::ReadOnly`]; [`StoreError::Full`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_on(Disk::new(dir), SIZES)
@@ -146,13 +147,9 @@ impl Embedded {
         let mut damage = state.damage.clone();
         drop(state);
         for Sealed { segment, .. } in sealed {
-            let found = scan::scan(&disk, &segment, None)?.damage();
-            damage.extend(
-                found
-                    .into_iter()
-                    .filter(|one| !damage.contains(one))
-                    .collect::<Vec<_>>(),
-            );
+            let mut found = scan::scan(&disk, &segment, None)?.damage();
+            found.retain(|one| !damage.contains(one));
+            damage.append(&mut found);
         }
         Ok(damage)
     }
@@ -161,84 +158,6 @@ impl Embedded {
         self.state
             .lock()
             .expect("no thread panics while it holds the log")
-    }
-
-    fn get_now(&self, key: &str) -> Result<Option<Record>, StoreError> {
-        loop {
-            let mut state = self.state();
-            state.log.mend()?;
-            let generation = state.log.generation;
-            let Some(found) = state.log.index.get(key).copied() else {
-                return Ok(None);
-            };
-            let place = state.log.place(key, found)?;
-            drop(state);
-            match self.read(&place, generation)? {
-                Read::Whole(record) => return Ok(Some(record)),
-                Read::Damaged(damage) => return Err(StoreError::Damaged(damage)),
-                Read::Stale => {}
-            }
-        }
-    }
-
-    fn scan_now(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Record>, StoreError> {
-        'again: loop {
-            let mut state = self.state();
-            state.log.mend()?;
-            let generation = state.log.generation;
-            let slots = state.log.index.scan(prefix, after, order).take(limit);
-            let places = slots.map(|(key, slot)| state.log.place(key, *slot));
-            let places = places.collect::<Result<Vec<_>, _>>()?;
-            drop(state);
-            let mut records = Vec::with_capacity(places.len());
-            for place in &places {
-                match (self.read(place, generation)?, self.access) {
-                    (Read::Whole(record), _) => records.push(record),
-                    (Read::Damaged(_), Access::Read) => {}
-                    (Read::Damaged(damage), Access::Write) => {
-                        return Err(StoreError::Damaged(damage));
-                    }
-                    (Read::Stale, _) => continue 'again,
-                }
-            }
-            return Ok(records);
-        }
-    }
-
-    /// Reads a value, without holding the state.
-    fn read(&self, place: &Place, generation: u64) -> Result<Read, StoreError> {
-        match place
-            .segment
-            .read_value(&place.path, &place.key, &place.slot)
-        {
-            Ok(value) => {
-                let (key, revision) = (place.key.clone(), Revision::new(place.slot.revision));
-                Ok(Read::Whole(Record {
-                    key,
-                    value,
-                    revision,
-                }))
-            }
-            Err(StoreError::Damaged(damage)) => {
-                let mut state = self.state();
-                if state.log.generation != generation {
-                    return Ok(Read::Stale);
-                }
-                if self.access == Access::Read {
-                    let new = damage.iter().filter(|one| !state.damage.contains(one));
-                    let new: Vec<Damage> = new.cloned().collect();
-                    state.damage.extend(new);
-                }
-                Ok(Read::Damaged(damage))
-            }
-            Err(error) => Err(error),
-        }
     }
 
     fn commit_now(&self, batch: &Batch) -> Result<Revision, StoreError> {
@@ -395,22 +314,6 @@ fn cause(error: &StoreError) -> String {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }
-}
-
-/// Where a record is.
-struct Place {
-    key: String,
-    slot: Slot,
-    segment: Arc<Segment>,
-    path: PathBuf,
-}
-
-/// What was found there.
-enum Read {
-    Whole(Record),
-    Damaged(Vec<Damage>),
-    /// The log has been read anew since the place was looked up.
-    Stale,
 }
 
 impl Store for Embedded {

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Batch, Counters, Revision, StoreError};
-use super::Place;
 use super::damage::{Damage, Flaw};
 use super::disk::Disk;
 use super::frame::{Change, Head, Kind, Row, value_checksum};
 use super::index::{Index, Slot};
 use super::keys::{self, KeyRow, Of};
 use super::marker::{Mark, Marker};
-use super::recover::{Access, Recovered, Sealed, Tail, recover};
+use super::read::Place;
+use super::recover::{Access, Recovered, Sealed, recover};
 use super::segment::{HEADER_BYTES, Name, Segment, UNFINISHED};
+use super::tail::Tail;
 
 /// How the log's files grow, in bytes.
 #[derive(Clone, Copy)]
@@ -394,46 +395,4 @@ pub(super) enum SealError {
     Write(StoreError),
     /// The disk refused to sync.
     Sync(StoreError),
-}
-
-impl Tail {
-    /// Appends the frame, or leaves the tail as it was.
-    ///
-    /// Where the file must grow it grows by `reserve` bytes of zeros at once: syncing bytes that the
-    /// file has already spares the file system a commit of its own journal, which costs as much again.
-    fn append(&mut self, disk: &Disk, frame: &mut Vec<u8>, reserve: u64) -> Result<(), StoreError> {
-        let name = self.segment.name.to_string();
-        if self.ragged {
-            self.cut(disk)?;
-        }
-        let end = self.end + frame.len() as u64;
-        let grown = match end <= self.reserved {
-            true => end,
-            false => end.next_multiple_of(reserve),
-        };
-        let len = frame.len();
-        frame.resize(len + (grown - end) as usize, 0);
-        let mut written = disk.write_at(&self.segment.file, &name, frame, self.end);
-        if matches!(written, Err(StoreError::Full { .. })) && grown > end {
-            // What is left of the disk is for commits first.
-            frame.truncate(len);
-            written = disk.write_at(&self.segment.file, &name, frame, self.end);
-        }
-        if let Err(error) = written {
-            self.ragged = self.cut(disk).is_err();
-            return Err(error);
-        }
-        self.reserved = self.reserved.max(self.end + frame.len() as u64);
-        self.end = end;
-        Ok(())
-    }
-
-    /// Cuts the file where its last frame ends.
-    fn cut(&mut self, disk: &Disk) -> Result<(), StoreError> {
-        let name = self.segment.name.to_string();
-        disk.truncate(&self.segment.file, &name, self.end)?;
-        self.reserved = self.end;
-        self.ragged = false;
-        Ok(())
-    }
 }

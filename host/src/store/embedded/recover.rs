@@ -17,6 +17,7 @@ use super::keys::{self, KeyRow, Of};
 use super::marker::{self, Mark};
 use super::scan::{Judged, Scan, scan};
 use super::segment::{Name, Segment, UNFINISHED};
+use super::tail::Tail;
 
 /// What the folder is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,20 +33,6 @@ pub(super) enum Access {
 pub(super) struct Sealed {
     pub(super) segment: Arc<Segment>,
     pub(super) len: u64,
-}
-
-/// The segment that grows.
-#[derive(Debug)]
-pub(super) struct Tail {
-    pub(super) segment: Arc<Segment>,
-    /// The end of its last frame.
-    pub(super) end: u64,
-    /// The end of the file; between the two are zeros.
-    pub(super) reserved: u64,
-    /// Its changes so far, for the file beside it once it is sealed.
-    pub(super) rows: Vec<KeyRow>,
-    /// Bytes of a failed write may stand behind `end`.
-    pub(super) ragged: bool,
 }
 
 /// What the folder says.

@@ -3,16 +3,14 @@
 //! It reports; it decides nothing but the one question that only the bytes can answer, whether what
 //! is wrong at the end of the newest segment is a torn tail ([`Scan::judge`]).
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use super::super::StoreError;
 use super::damage::{Damage, Flaw};
 use super::disk::Disk;
-use super::frame::{FRAME_BYTES_MAX, Head, Kind, MAGIC_BYTES, Side, value_checksum};
+use super::frame::{Head, Kind, MAGIC_BYTES, Side, value_checksum};
 use super::index::Slot;
 use super::keys::KeyRow;
 use super::segment::{HEADER_BYTES, Segment};
+use super::window::Window;
 
 /// What a segment holds.
 pub(super) struct Scan {
@@ -76,14 +74,9 @@ pub(super) fn scan(disk: &Disk, segment: &Segment, mark: Option<u64>) -> Result<
         zero_page: false,
         file_bytes,
     };
-    let window = Window {
-        disk,
-        segment,
-        file_bytes,
-        start: 0,
-        bytes: Vec::new(),
-    };
+    let window = Window::new(disk, segment, file_bytes);
     let mut scanner = Scanner {
+        disk,
         segment,
         window,
         mark,
@@ -147,6 +140,7 @@ impl Scan {
 }
 
 struct Scanner<'a> {
+    disk: &'a Disk,
     segment: &'a Segment,
     window: Window<'a>,
     mark: Option<u64>,
@@ -235,11 +229,12 @@ impl Scanner<'_> {
             Kind::Commit => head.revision > self.scan.last,
             Kind::Seal => head.revision >= self.scan.last,
         };
+        let hole = Flaw::Unreadable { to: start };
         let behind_hole = self
             .scan
             .faults
             .last()
-            .is_some_and(|fault| fault.damage.flaw == Flaw::Unreadable { to: start });
+            .is_some_and(|fault| fault.damage.flaw == hole);
         if !advances || (head.previous != self.scan.last && !behind_hole) {
             let flaw = Flaw::Gap {
                 found: self.scan.last,
@@ -250,7 +245,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Compares the frame's values with their checksums, and its two heads with each other.
+    /// Compares the frame's two heads with each other, and its values with their checksums.
     fn compare(
         &mut self,
         start: u64,
@@ -259,34 +254,20 @@ impl Scanner<'_> {
         front_whole: bool,
     ) -> Result<(), StoreError> {
         let salt = self.segment.salt;
-        let frame = self
-            .window
-            .at(start)?
-            .get(..head.frame_bytes())
-            .unwrap_or_default();
-        let (front, rest) = frame
-            .split_at_checked(head.head_bytes())
-            .unwrap_or_default();
-        let (mut values, back) = rest
-            .split_at_checked(head.values_bytes())
-            .unwrap_or_default();
+        let bytes = self.window.at(start)?;
+        let (front, mut values, back) = parts(bytes, head);
+        let copies = Side::of(back) == Some(Side::Back)
+            && front.get(MAGIC_BYTES..) == back.get(MAGIC_BYTES..);
         let mut flaws = Vec::new();
-        if !front_whole
-            || Side::of(back) != Some(Side::Back)
-            || front.get(MAGIC_BYTES..) != back.get(MAGIC_BYTES..)
-        {
-            let offset = if front_whole {
-                end - front.len() as u64
-            } else {
-                start
-            };
-            flaws.push((offset, Flaw::HeadCopy, keys(head)));
+        match (front_whole, copies) {
+            (true, true) => {}
+            (true, false) => flaws.push((end - back.len() as u64, Flaw::HeadCopy, keys(head))),
+            (false, _) => flaws.push((start, Flaw::HeadCopy, keys(head))),
         }
         let mut offset = start + front.len() as u64;
         for row in &head.rows {
-            let (value, rest) = values
-                .split_at_checked(row.value_bytes as usize)
-                .unwrap_or_default();
+            let value = values.split_at_checked(row.value_bytes as usize);
+            let (value, rest) = value.unwrap_or_default();
             if value_checksum(value, salt, head.revision) != row.value_checksum {
                 flaws.push((offset, Flaw::Value, vec![row.key.to_string()]));
             }
@@ -324,7 +305,7 @@ impl Scanner<'_> {
     }
 
     fn fault_at(&mut self, offset: u64, (frame, to): (u64, u64), flaw: Flaw, keys: Vec<String>) {
-        let file = self.window.disk.path(&self.segment.name.to_string());
+        let file = self.disk.path(&self.segment.name.to_string());
         self.scan.faults.push(Fault {
             damage: Damage {
                 file,
@@ -340,119 +321,18 @@ impl Scanner<'_> {
     }
 }
 
+/// The head, the values and the second head of the frame at the start of `bytes`.
+fn parts<'a>(bytes: &'a [u8], head: &Head) -> (&'a [u8], &'a [u8], &'a [u8]) {
+    let frame = bytes.get(..head.frame_bytes()).unwrap_or_default();
+    let (front, rest) = frame
+        .split_at_checked(head.head_bytes())
+        .unwrap_or_default();
+    let (values, back) = rest
+        .split_at_checked(head.values_bytes())
+        .unwrap_or_default();
+    (front, values, back)
+}
+
 fn keys(head: &Head) -> Vec<String> {
     head.rows.iter().map(|row| row.key.to_string()).collect()
 }
-
-/// A head somewhere behind bytes that are none.
-struct Next {
-    place: u64,
-    /// Where its frame begins.
-    start: u64,
-    side: Side,
-    head: Head,
-}
-
-/// How much of a segment is in memory at a time; at least one longest frame.
-const WINDOW_BYTES: usize = 16 * 1024 * 1024;
-/// The unit in which the system brings a file to the disk.
-const PAGE_BYTES: u64 = 4096;
-
-/// The part of the segment that is in memory.
-struct Window<'a> {
-    disk: &'a Disk,
-    segment: &'a Segment,
-    file_bytes: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Window<'_> {
-    /// The bytes from `offset` on: at least as many as the longest frame has, or all up to the end.
-    fn at(&mut self, offset: u64) -> Result<&[u8], StoreError> {
-        let wanted = (offset + FRAME_BYTES_MAX as u64).min(self.file_bytes);
-        let held = self.start + self.bytes.len() as u64;
-        if offset < self.start || wanted > held {
-            self.load(offset)?;
-        }
-        Ok(self
-            .bytes
-            .get((offset - self.start) as usize..)
-            .unwrap_or_default())
-    }
-
-    fn load(&mut self, offset: u64) -> Result<(), StoreError> {
-        let end = (offset + WINDOW_BYTES as u64).min(self.file_bytes);
-        self.bytes.clear();
-        self.bytes.resize(end.saturating_sub(offset) as usize, 0);
-        self.start = offset;
-        let file: &File = &self.segment.file;
-        file.read_exact_at(&mut self.bytes, offset)
-            .map_err(|source| {
-                StoreError::io(
-                    "read",
-                    &self.disk.path(&self.segment.name.to_string()),
-                    source,
-                )
-            })
-    }
-
-    /// The first whole head at or behind `from`.
-    fn next_head(&mut self, mut from: u64) -> Result<Option<Next>, StoreError> {
-        let salt = self.segment.salt;
-        while from < self.file_bytes {
-            let bytes = self.at(from)?;
-            let found = bytes
-                .windows(MAGIC_BYTES)
-                .position(|four| Side::of(four).is_some());
-            let Some(skipped) = found else {
-                // A magic may stand across the end of the window, not of the file.
-                from += (bytes.len() as u64)
-                    .saturating_sub(MAGIC_BYTES as u64 - 1)
-                    .max(1);
-                continue;
-            };
-            let place = from + skipped as u64;
-            let bytes = self.at(place)?;
-            if let Some(side) = Side::of(bytes)
-                && let Some((head, start)) = Head::decode(bytes, side, salt, place)
-            {
-                return Ok(Some(Next {
-                    place,
-                    start,
-                    side,
-                    head,
-                }));
-            }
-            from = place + 1;
-        }
-        Ok(None)
-    }
-
-    /// Whether a whole page within these bytes is zero.
-    fn zero_page(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {
-        let mut page = from.next_multiple_of(PAGE_BYTES);
-        while page + PAGE_BYTES <= to {
-            if self.zeros(page, page + PAGE_BYTES)? {
-                return Ok(true);
-            }
-            page += PAGE_BYTES;
-        }
-        Ok(false)
-    }
-
-    /// Whether all of these bytes are zero.
-    fn zeros(&mut self, mut from: u64, to: u64) -> Result<bool, StoreError> {
-        while from < to {
-            let bytes = self.at(from)?;
-            let count = bytes.len().min((to - from) as usize);
-            if bytes.iter().take(count).any(|byte| *byte != 0) {
-                return Ok(false);
-            }
-            from += count as u64;
-        }
-        Ok(true)
-    }
-}
-
-const _: () = assert!(WINDOW_BYTES >= FRAME_BYTES_MAX);

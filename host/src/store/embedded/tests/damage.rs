@@ -26,10 +26,11 @@ fn filled(dir: &Path, segment_bytes: u64) -> State {
 
 /// Names the file in which the damage was made, or has lost nothing.
 fn held_against(dir: &Path, model: &State, file: &str, segment_bytes: u64, nothing: bool) {
-    let names = |error: &StoreError| match error {
-        StoreError::Damaged(damage) => damage.iter().any(|one| one.file == dir.join(file)),
-        StoreError::Version { path, .. } => *path == dir.join(file),
-        other => panic!("{file}: {other}"),
+    let names = |error: &StoreError| {
+        let path = dir.join(file);
+        let damaged =
+            matches!(error, StoreError::Damaged(all) if all.iter().any(|one| one.file == path));
+        damaged || matches!(error, StoreError::Version { path: other, .. } if *other == path)
     };
     match open(dir, segment_bytes) {
         Err(error) => assert!(names(&error), "{file}: {error}"),

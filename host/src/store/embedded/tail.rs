@@ -1,0 +1,69 @@
+//! The tail: the segment that grows.
+
+use std::sync::Arc;
+
+use super::super::StoreError;
+use super::disk::Disk;
+use super::keys::KeyRow;
+use super::segment::Segment;
+
+/// The segment that grows.
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) segment: Arc<Segment>,
+    /// The end of its last frame.
+    pub(super) end: u64,
+    /// The end of the file; between the two are zeros.
+    pub(super) reserved: u64,
+    /// Its changes so far, for the file beside it once it is sealed.
+    pub(super) rows: Vec<KeyRow>,
+    /// Bytes of a failed write may stand behind `end`.
+    pub(super) ragged: bool,
+}
+
+impl Tail {
+    /// Appends the frame, or leaves the tail as it was.
+    ///
+    /// Where the file must grow it grows by `reserve` bytes of zeros at once: syncing bytes that the
+    /// file has already spares the file system a commit of its own journal, which costs as much again.
+    pub(super) fn append(
+        &mut self,
+        disk: &Disk,
+        frame: &mut Vec<u8>,
+        reserve: u64,
+    ) -> Result<(), StoreError> {
+        let name = self.segment.name.to_string();
+        if self.ragged {
+            self.cut(disk)?;
+        }
+        let end = self.end + frame.len() as u64;
+        let grown = match end <= self.reserved {
+            true => end,
+            false => end.next_multiple_of(reserve),
+        };
+        let len = frame.len();
+        frame.resize(len + (grown - end) as usize, 0);
+        let mut written = disk.write_at(&self.segment.file, &name, frame, self.end);
+        if matches!(written, Err(StoreError::Full { .. })) && grown > end {
+            // What is left of the disk is for commits first.
+            frame.truncate(len);
+            written = disk.write_at(&self.segment.file, &name, frame, self.end);
+        }
+        if let Err(error) = written {
+            self.ragged = self.cut(disk).is_err();
+            return Err(error);
+        }
+        self.reserved = self.reserved.max(self.end + frame.len() as u64);
+        self.end = end;
+        Ok(())
+    }
+
+    /// Cuts the file where its last frame ends.
+    pub(super) fn cut(&mut self, disk: &Disk) -> Result<(), StoreError> {
+        let name = self.segment.name.to_string();
+        disk.truncate(&self.segment.file, &name, self.end)?;
+        self.reserved = self.end;
+        self.ragged = false;
+        Ok(())
+    }
+}
