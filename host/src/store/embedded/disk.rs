@@ -1,6 +1,6 @@
 //! The folder: every file operation of the store goes through here.
 //!
-//! It names failures by file and deed. Tests put a [`Probe`] in its way to fail an operation, cut a
+//! It names failures by file and deed. Tests put a `Probe` in its way to fail an operation, cut a
 //! write short, or look at the folder between two operations.
 
 use std::fs::{self, File, OpenOptions};

@@ -260,3 +260,82 @@ fn a_frame_within_a_value_is_a_value() {
     let store = Embedded::open_read_only(dir).unwrap();
     assert_eq!(store.get_now("secret").unwrap().unwrap().value, b"true");
 }
+
+/// The commits of another store, in the same places and with the same revisions, are foreign.
+#[test]
+fn commits_of_another_store_are_foreign() {
+    let (ours, theirs) = (
+        Folder::new(super::SEGMENT_BYTES),
+        Folder::new(super::SEGMENT_BYTES),
+    );
+    let file = "00000000000000000001.log";
+    for (folder, value) in [(&ours, "ours"), (&theirs, "them")] {
+        let store = open(folder.dir.path(), folder.segment_bytes).unwrap();
+        let revision = store.commit_now(&put("whose", value)).unwrap();
+        store.sync_now(revision).unwrap();
+    }
+    let header = super::super::segment::HEADER_BYTES;
+    let mut bytes = fs::read(ours.dir.path().join(file)).unwrap();
+    bytes.truncate(header);
+    bytes.extend_from_slice(&fs::read(theirs.dir.path().join(file)).unwrap()[header..]);
+    fs::write(ours.dir.path().join(file), bytes).unwrap();
+    let error = open(ours.dir.path(), ours.segment_bytes).err().unwrap();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+/// A disk that kept what it should have overwritten: an old frame, whole, in the place of a later one,
+/// which the frame behind it notices, or the marker where none is behind.
+#[test]
+fn a_write_that_the_disk_forgot() {
+    for behind in [true, false] {
+        let folder = Folder::new(super::SEGMENT_BYTES);
+        let dir = folder.dir.path();
+        let file = dir.join("00000000000000000001.log");
+        let store = open(dir, folder.segment_bytes).unwrap();
+        store.commit_now(&put("a", "old")).unwrap();
+        let old = fs::read(&file).unwrap();
+        let end = old.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        // As after a failed sync: nothing is durable, so the next commit takes the place.
+        store.state().log.take_back().unwrap();
+        let mut last = store.commit_now(&put("a", "new")).unwrap();
+        if behind {
+            last = store.commit_now(&put("b", "x")).unwrap();
+        }
+        store.sync_now(last).unwrap();
+        drop(store);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[..end].copy_from_slice(&old[..end]);
+        fs::write(&file, bytes).unwrap();
+        let error = open(dir, folder.segment_bytes).err().unwrap().to_string();
+        let expected = match behind {
+            true => "follows revision 1 but was written after 2",
+            false => "was synced here up to revision 2, which is not found",
+        };
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// A file that ends where a frame ends, before what has been synced.
+#[test]
+fn a_file_cut_between_two_commits() {
+    let folder = Folder::new(super::SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let file = dir.join("00000000000000000001.log");
+    let store = open(dir, folder.segment_bytes).unwrap();
+    let end = || store.state().log.tail.as_ref().unwrap().end;
+    store.commit_now(&put("a", "1")).unwrap();
+    let cut = end();
+    let last = store.commit_now(&put("b", "1")).unwrap();
+    store.sync_now(last).unwrap();
+    let synced = end();
+    drop(store);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len(cut)
+        .unwrap();
+    let error = open(dir, folder.segment_bytes).err().unwrap().to_string();
+    let expected = format!("at byte {cut}: ends, yet was synced up to byte {synced}");
+    assert!(error.contains(&expected), "{error}");
+}
