@@ -30,7 +30,6 @@ pub(super) struct Plan {
     disk: Disk,
     base: Name,
     last: u64,
-    generation: u64,
     segments: HashMap<Name, Arc<Segment>>,
     /// In the order of the log.
     kept: Vec<(Box<str>, Slot)>,
@@ -47,8 +46,12 @@ pub(super) struct Built {
 /// A plan, if compaction is due. Only between a seal and the next commit: what a commit in the tail
 /// has replaced is still needed, for that commit may yet be taken back.
 pub(super) fn plan(log: &Log) -> Option<Plan> {
+    assert!(
+        log.tail.is_none(),
+        "compaction is planned when all is sealed"
+    );
     let (all, live) = log.sealed_bytes();
-    if log.tail.is_some() || live * 2 >= all {
+    if live * 2 >= all {
         return None;
     }
     let last = log.last;
@@ -68,7 +71,6 @@ pub(super) fn plan(log: &Log) -> Option<Plan> {
         disk,
         base,
         last,
-        generation: log.generation,
         segments,
         kept,
     })
@@ -193,10 +195,6 @@ impl Built {
 
     /// Puts the base in the place of the segments that it stands for.
     pub(super) fn install(self, log: &mut Log) -> Result<(), StoreError> {
-        if log.generation != self.plan.generation {
-            self.discard();
-            return Ok(());
-        }
         let Self {
             plan,
             segment,

@@ -267,7 +267,6 @@ impl Log {
             end,
             reserved: end,
             rows: Vec::new(),
-            ragged: false,
         })
     }
 

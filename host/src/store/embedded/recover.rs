@@ -244,7 +244,6 @@ impl Folder<'_> {
             end,
             reserved,
             rows,
-            ragged: false,
         });
         Ok(())
     }

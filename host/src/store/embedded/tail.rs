@@ -17,8 +17,6 @@ pub(super) struct Tail {
     pub(super) reserved: u64,
     /// Its changes so far, for the file beside it once it is sealed.
     pub(super) rows: Vec<KeyRow>,
-    /// Bytes of a failed write may stand behind `end`.
-    pub(super) ragged: bool,
 }
 
 impl Tail {
@@ -33,9 +31,6 @@ impl Tail {
         reserve: u64,
     ) -> Result<(), StoreError> {
         let name = self.segment.name.to_string();
-        if self.ragged {
-            self.cut(disk)?;
-        }
         let end = self.end + frame.len() as u64;
         let grown = match end <= self.reserved {
             true => end,
@@ -50,7 +45,9 @@ impl Tail {
             written = disk.write_at(&self.segment.file, &name, frame, self.end);
         }
         if let Err(error) = written {
-            self.ragged = self.cut(disk).is_err();
+            // A part that cannot be cut off now is overwritten by the next frame, or is cut as a torn
+            // tail when the store opens.
+            self.cut(disk).ok();
             return Err(error);
         }
         self.reserved = self.reserved.max(self.end + frame.len() as u64);
@@ -63,7 +60,6 @@ impl Tail {
         let name = self.segment.name.to_string();
         disk.truncate(&self.segment.file, &name, self.end)?;
         self.reserved = self.end;
-        self.ragged = false;
         Ok(())
     }
 }

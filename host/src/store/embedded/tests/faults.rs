@@ -180,8 +180,9 @@ fn a_failed_sync_takes_back_what_it_should_have_made_durable() {
     assert_eq!(state(&open(dir, SEGMENT_BYTES).unwrap()).unwrap(), found);
 }
 
-/// Holds each sync of the log until it is let go, and fails it on demand.
+/// Holds one sync until it is let go, and fails it on demand.
 struct Gate {
+    ending: &'static str,
     entered: Barrier,
     leave: Barrier,
     armed: AtomicBool,
@@ -189,9 +190,10 @@ struct Gate {
 }
 
 impl Gate {
-    fn new(fails: bool) -> Arc<Self> {
+    fn new(ending: &'static str, fails: bool) -> Arc<Self> {
         let (entered, leave) = (Barrier::new(2), Barrier::new(2));
         Arc::new(Self {
+            ending,
             entered,
             leave,
             armed: AtomicBool::new(false),
@@ -202,7 +204,7 @@ impl Gate {
 
 impl Probe for Gate {
     fn before(&self, deed: Deed, name: &str) -> Result<(), (usize, io::Error)> {
-        let meant = deed == Deed::Sync && name.ends_with(".log");
+        let meant = deed == Deed::Sync && name.ends_with(self.ending);
         if !meant || !self.armed.swap(false, Ordering::SeqCst) {
             return Ok(());
         }
@@ -220,7 +222,7 @@ impl Probe for Gate {
 fn those_that_come_during_a_sync_share_the_next() {
     const OTHERS: usize = 12;
     let folder = Folder::new(SEGMENT_BYTES);
-    let gate = Gate::new(false);
+    let gate = Gate::new(".log", false);
     let store = open_probed(folder.dir.path(), SEGMENT_BYTES, gate.clone()).unwrap();
     let first = store.commit_now(&put("first", "x")).unwrap();
     gate.armed.store(true, Ordering::SeqCst);
@@ -247,7 +249,7 @@ fn those_that_come_during_a_sync_share_the_next() {
 fn a_failed_sync_takes_those_that_came_meanwhile() {
     let folder = Folder::new(SEGMENT_BYTES);
     let dir = folder.dir.path();
-    let gate = Gate::new(true);
+    let gate = Gate::new(".log", true);
     let store = open_probed(dir, SEGMENT_BYTES, gate.clone()).unwrap();
     let first = store.commit_now(&put("a", "1")).unwrap();
     gate.armed.store(true, Ordering::SeqCst);
@@ -270,6 +272,43 @@ fn a_failed_sync_takes_those_that_came_meanwhile() {
         ));
     });
     assert_eq!(state(&store).unwrap(), State::new());
+}
+
+/// A compaction under way when a sync fails and all is read anew: nothing is lost, whichever wins.
+#[test]
+fn a_failed_sync_during_a_compaction() {
+    let folder = Folder::new(300);
+    let dir = folder.dir.path();
+    let gate = Gate::new(".base.new", false);
+    let store = open_probed(dir, 300, gate.clone()).unwrap();
+    gate.armed.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..8 {
+                let revision = store
+                    .commit_now(&put("k", &format!("{n}").repeat(200)))
+                    .unwrap();
+                store.sync_now(revision).unwrap();
+            }
+        });
+        gate.entered.wait();
+        // The commit that met the seal stands in the tail, unsynced, and falls.
+        let lost = store.state().log.last;
+        store.state().take_back(StoreError::Unwritten {
+            asked: Revision::default(),
+            last: Revision::default(),
+        });
+        assert_eq!(store.state().log.last, lost - 1);
+        gate.leave.wait();
+        writer.join().unwrap_err();
+    });
+    let found = state(&store).unwrap();
+    assert_eq!(found["k"].1, Revision::new(store.state().log.last));
+    let revision = store.commit_now(&put("more", "x")).unwrap();
+    store.sync_now(revision).unwrap();
+    let found = state(&store).unwrap();
+    drop(store);
+    assert_eq!(state(&open(dir, 300).unwrap()).unwrap(), found);
 }
 
 /// Where not even taking back works, every call fails until it does.
