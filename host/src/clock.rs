@@ -16,14 +16,25 @@ static START: OnceLock<Start> = OnceLock::new();
 #[allow(clippy::disallowed_methods, reason = "this is the clock")]
 fn start() -> &'static Start {
     START.get_or_init(|| {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Start { wall_ms: millis(since_epoch), at: Instant::now() }
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Start {
+            wall_ms: millis(since_epoch),
+            at: Instant::now(),
+        }
     })
 }
 
 /// Milliseconds since the Unix epoch; never goes back within a process.
 pub fn now_ms() -> u64 {
     start().wall_ms.saturating_add(millis(start().at.elapsed()))
+}
+
+/// The CPU time that this thread has spent since it began.
+pub fn thread_cpu() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(spent).unwrap_or_default()
 }
 
 /// How long until `at_ms`, zero when it has passed.
@@ -33,8 +44,12 @@ pub fn until(at_ms: u64) -> Duration {
 
 /// `at_ms` as RFC 3339 in UTC, to the millisecond.
 pub fn rfc3339(at_ms: u64) -> String {
-    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    let at = i64::try_from(at_ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or_default()
+        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+        .to_string()
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -45,6 +60,9 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     #[test]
     fn a_time_is_shown_to_the_millisecond_in_utc() {
-        assert_eq!(super::rfc3339(1_764_000_000_007), "2025-11-24T16:00:00.007Z");
+        assert_eq!(
+            super::rfc3339(1_764_000_000_007),
+            "2025-11-24T16:00:00.007Z"
+        );
     }
 }

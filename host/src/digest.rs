@@ -41,7 +41,7 @@ impl fmt::Debug for Digest {
 
 /// A text that is no digest.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no digest; one is `sha256:` and 64 hexadecimal digits")]
+#[error("`{0}` is no digest; one is `sha256:` and 64 digits from 0-9a-f")]
 pub struct NotADigest(String);
 
 impl FromStr for Digest {
@@ -49,7 +49,11 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let not = || NotADigest(text.to_owned());
-        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64).ok_or_else(not)?;
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let digits = text.strip_prefix("sha256:").ok_or_else(not)?;
+        if digits.len() != 64 || !digits.bytes().all(is_hex) {
+            return Err(not());
+        }
         let mut bytes = [0; 32];
         for (index, byte) in bytes.iter_mut().enumerate() {
             let pair = digits.get(index * 2..index * 2 + 2).ok_or_else(not)?;
@@ -86,7 +90,12 @@ mod tests {
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
-        for bad in ["", "sha256:12", "ba7816bf", &digest.to_string().replace('b', "x")] {
+        for bad in [
+            "",
+            "sha256:12",
+            "ba7816bf",
+            &digest.to_string().replace('b', "x"),
+        ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

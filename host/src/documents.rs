@@ -31,10 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use check::{check_run, lint};
-pub use config::{
-    Config, DriverEntry, Grants, Limits, NativeDriver, OutGrant, Token, WasmDriver, Wire,
-    WorkspaceGrant,
-};
+pub use config::{Config, DriverEntry, Grants, Limits, NativeDriver, Token, WasmDriver, Wire};
 pub use diagnostics::{Diagnostic, Diagnostics, Mark, Position};
 pub use names::{NameError, RESERVED, check_name, check_subject_token, check_token, near};
 pub use overrides::{Override, OverrideError, apply_overrides};
@@ -49,8 +46,8 @@ pub use source::STDIN;
 /// Every limit on what people write, each documented where it is enforced.
 pub mod limits {
     pub use super::config::{
-        CONFIG_BYTES_MAX, DRIVERS_MAX, FILES_MAX, KINDS_MAX, LOG_BYTES_MAX, LOG_LINES_MAX,
-        MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX, PATH_BYTES_MAX, TABLE_ELEMENTS_MAX, WRITTEN_BYTES_MAX,
+        CONFIG_BYTES_MAX, DRIVERS_MAX, KINDS_MAX, LOG_BYTES_MAX, LOG_LINES_MAX, MEMORY_BYTES_MAX,
+        OUTPUT_BYTES_MAX, PATH_BYTES_MAX, TABLE_ELEMENTS_MAX,
     };
     pub use super::diagnostics::SHOWN_MAX;
     pub use super::fields::NOTE_BYTES_MAX;

@@ -8,36 +8,31 @@ mod inspect;
 pub use inspect::{DRIVER_BYTES_MAX, InspectError, Inspection, inspect};
 
 use crate::digest::Digest;
-use crate::documents::{DriverEntry, OutGrant, WasmDriver, WorkspaceGrant};
+use crate::documents::{DriverEntry, Grants, WasmDriver};
 use crate::wasm::Limits;
 use beltline_engine::Placement;
-use beltline_wire::{Manifest, OutAccess, WorkspaceAccess};
-use serde::{Deserialize, Serialize};
+use beltline_wire::{Manifest, WorkspaceAccess};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a driver may reach.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grants {
-    /// The directory that the run works on.
-    pub workspace: WorkspaceAccess,
-    /// The run's own folder for what its steps make.
-    pub out: OutAccess,
-}
-
 impl Grants {
     /// What both allow.
     pub fn intersect(self, other: Grants) -> Grants {
-        Grants { workspace: self.workspace.min(other.workspace), out: self.out.min(other.out) }
+        Grants {
+            workspace: self.workspace.min(other.workspace),
+            out: self.out.min(other.out),
+        }
     }
 
     /// Where an attempt with these grants runs, and whether it can touch the outside world. A read-only workspace
     /// and the run's own out folder are no effects.
     pub fn placement(self) -> Placement {
-        Placement::Wasm { effects: self.workspace == WorkspaceAccess::Rw }
+        Placement::Wasm {
+            effects: self.workspace == WorkspaceAccess::Rw,
+        }
     }
 }
 
@@ -99,7 +94,9 @@ pub enum DriverError {
         pinned: Digest,
     },
     /// No digest, where only pinned drivers are allowed.
-    #[error("driver `{name}` has no `digest` in belt.yaml and `--locked` refuses that; add `digest: \"{found}\"`")]
+    #[error(
+        "driver `{name}` has no `digest` in belt.yaml and `--locked` refuses that; add `digest: \"{found}\"`"
+    )]
     Unlocked {
         /// The driver.
         name: String,
@@ -107,7 +104,9 @@ pub enum DriverError {
         found: Digest,
     },
     /// It is a program of its own.
-    #[error("driver `{0}` is native, and `belt run` has no broker to reach it over; give it `path: FILE.wasm` to run it here")]
+    #[error(
+        "driver `{0}` is native, and `belt run` has no broker to reach it over; give it `path: FILE.wasm` to run it here"
+    )]
     Native(String),
 }
 
@@ -160,9 +159,8 @@ fn look(name: &str, path: &Path, bytes: &[u8]) -> Result<Inspection, DriverError
 }
 
 fn driver(name: &str, entry: &WasmDriver, inspection: Inspection, bytes: Vec<u8>) -> Driver {
-    let given = given(entry);
     let wanted = wanted(inspection.manifest.as_ref());
-    let grants = given.intersect(wanted);
+    let grants = entry.grants.intersect(wanted);
     let mut lacks = Vec::new();
     if grants.workspace < wanted.workspace {
         lacks.push("workspace");
@@ -170,14 +168,13 @@ fn driver(name: &str, entry: &WasmDriver, inspection: Inspection, bytes: Vec<u8>
     if grants.out < wanted.out {
         lacks.push("out");
     }
-    let limits = entry.limits.memory.map_or_else(Limits::default, |memory_bytes| Limits { memory_bytes });
     Driver {
         name: name.to_owned(),
         digest: inspection.digest,
         version: inspection.manifest.map(|manifest| manifest.version),
         grants,
         lacks,
-        limits,
+        limits: entry.limits.into(),
         config: Arc::new(entry.config.clone()),
         bytes: bytes.into(),
     }
@@ -189,19 +186,6 @@ pub fn wanted(manifest: Option<&Manifest>) -> Grants {
         workspace: manifest.wants.workspace,
         out: manifest.wants.out,
     })
-}
-
-fn given(entry: &WasmDriver) -> Grants {
-    let workspace = match entry.grants.workspace {
-        WorkspaceGrant::None => WorkspaceAccess::None,
-        WorkspaceGrant::Ro => WorkspaceAccess::Ro,
-        WorkspaceGrant::Rw => WorkspaceAccess::Rw,
-    };
-    let out = match entry.grants.out {
-        OutGrant::None => OutAccess::None,
-        OutGrant::Rw => OutAccess::Rw,
-    };
-    Grants { workspace, out }
 }
 
 fn read(name: &str, path: &Path) -> Result<Vec<u8>, DriverError> {
@@ -218,7 +202,9 @@ fn read(name: &str, path: &Path) -> Result<Vec<u8>, DriverError> {
 /// The file system's.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(DRIVER_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(DRIVER_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -229,13 +215,18 @@ fn check_digest(
     found: Digest,
     locked: bool,
 ) -> Result<(), DriverError> {
-    let pinned = entry.digest.as_deref().and_then(|digest| digest.parse::<Digest>().ok());
-    match pinned {
+    match entry.digest {
         Some(pinned) if pinned == found => Ok(()),
-        Some(pinned) => {
-            Err(DriverError::Digest { name: name.to_owned(), path: path.to_owned(), found, pinned })
-        }
-        None if locked => Err(DriverError::Unlocked { name: name.to_owned(), found }),
+        Some(pinned) => Err(DriverError::Digest {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            found,
+            pinned,
+        }),
+        None if locked => Err(DriverError::Unlocked {
+            name: name.to_owned(),
+            found,
+        }),
         None => Ok(()),
     }
 }

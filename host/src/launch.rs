@@ -5,15 +5,15 @@
 
 use crate::clock;
 use crate::digest::Digest;
-use crate::documents::{Config, DriverEntry, Pipeline, Resource};
-use crate::drivers::{self, Driver, DriverError, Grants};
+use crate::documents::{Config, DriverEntry, Grants, Pipeline, Resource};
+use crate::drivers::{self, Driver, DriverError};
 use crate::plan;
 use crate::records::{DriverRecord, RunRecord};
 use crate::runner::StepDriver;
 use crate::runs::StoredRun;
 use crate::state::{StateError, StateFolder};
 use crate::store::Revision;
-use crate::wasm::{Folder, LoadError, WasmHost};
+use crate::wasm::{Folder, LoadError, Loaded, WasmHost};
 use beltline_engine::{PlanError, Run, RunId};
 use beltline_wire::{OutAccess, WorkspaceAccess};
 use serde_json::Value;
@@ -57,7 +57,11 @@ impl From<&Resource> for Subject {
             fields.insert("generation".to_owned(), Value::from(1));
         }
         let (kind, name) = (resource.resource.clone(), resource.name.clone());
-        Subject { kind, name, text: value.to_string().into() }
+        Subject {
+            kind,
+            name,
+            text: value.to_string().into(),
+        }
     }
 }
 
@@ -65,7 +69,11 @@ impl From<&StoredRun> for Subject {
     /// The same as that run had.
     fn from(stored: &StoredRun) -> Self {
         let (kind, name) = (stored.record.kind.clone(), stored.record.resource.clone());
-        Subject { kind, name, text: Arc::clone(&stored.resource) }
+        Subject {
+            kind,
+            name,
+            text: Arc::clone(&stored.resource),
+        }
     }
 }
 
@@ -74,7 +82,7 @@ pub struct Launch {
     /// The run; not yet in the store where it is new.
     pub stored: StoredRun,
     /// One for each step of its plan.
-    pub drivers: Vec<Arc<StepDriver>>,
+    pub drivers: Vec<StepDriver>,
     /// The drivers by name, each once.
     pub used: BTreeMap<String, Driver>,
 }
@@ -112,7 +120,9 @@ pub enum LaunchError {
         found: String,
     },
     /// A grant that this run cannot give.
-    #[error("step `{step}`: driver `{driver}` is granted the workspace, and this run has none; name one with --workspace DIR")]
+    #[error(
+        "step `{step}`: driver `{driver}` is granted the workspace, and this run has none; name one with --workspace DIR"
+    )]
     NoWorkspace {
         /// The step.
         step: String,
@@ -141,12 +151,17 @@ impl LaunchError {
         match self {
             LaunchError::State(_) => true,
             LaunchError::Load { source, .. } => matches!(source, LoadError::Engine(_)),
+            LaunchError::Folder { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ),
             LaunchError::Driver(_)
             | LaunchError::Unregistered { .. }
             | LaunchError::Plan(_)
             | LaunchError::PipelineTooLarge { .. }
-            | LaunchError::NoWorkspace { .. }
-            | LaunchError::Folder { .. } => false,
+            | LaunchError::NoWorkspace { .. } => false,
         }
     }
 }
@@ -184,8 +199,6 @@ pub fn new_run(
     wasm: &WasmHost,
     state: &StateFolder,
 ) -> Result<Launch, LaunchError> {
-    let created_ms = clock::now_ms();
-    let id = new_id(created_ms);
     let plan = plan::of(&order.pipeline);
     plan.check()?;
     let snapshot = plan::snapshot(&order.pipeline);
@@ -193,16 +206,10 @@ pub fn new_run(
         let found = crate::text::size(snapshot.len() as u64);
         return Err(LaunchError::PipelineTooLarge { found });
     }
-    let absolute = |what, path: &Path| {
-        std::path::absolute(path)
-            .map_err(|source| LaunchError::Folder { what, path: path.to_owned(), source })
-    };
-    let workspace = order.workspace.as_deref().map(|path| absolute("workspace", path)).transpose()?;
-    let out = match &order.out {
-        Some(out) => absolute("out", out)?,
-        None => state.out(&id.to_string()),
-    };
-    let snapshots = used.iter().map(|(name, driver)| (name.clone(), driver_record(driver)));
+    // Compiling may take seconds; the run's time begins after it.
+    let loaded = load_all(&used, wasm)?;
+    let created_ms = clock::now_ms();
+    let id = new_id(created_ms);
     let record = RunRecord {
         run: id,
         created_ms,
@@ -212,10 +219,19 @@ pub fn new_run(
         resource: order.resource.name,
         pipeline_digest: Digest::of(snapshot.as_bytes()),
         resource_digest: Digest::of(order.resource.text.as_bytes()),
-        drivers: snapshots.collect(),
+        drivers: used
+            .iter()
+            .map(|(name, driver)| (name.clone(), driver_record(driver)))
+            .collect(),
         config: order.config,
-        workspace,
-        out,
+        workspace: order
+            .workspace
+            .map(|path| absolute("workspace", &path))
+            .transpose()?,
+        out: match order.out {
+            Some(out) => absolute("out", &out)?,
+            None => state.out(&id.to_string()),
+        },
         rerun_of: order.rerun_of,
     };
     let stored = StoredRun {
@@ -225,8 +241,12 @@ pub fn new_run(
         run: Run::new(id, Arc::new(plan), 1, created_ms),
         head: Revision::default(),
     };
-    let drivers = step_drivers(&stored, &used, wasm)?;
-    Ok(Launch { stored, drivers, used })
+    let drivers = step_drivers(&stored, &used, &loaded)?;
+    Ok(Launch {
+        stored,
+        drivers,
+        used,
+    })
 }
 
 /// What must be on disk before a new run is: its drivers' bytes, its out folder.
@@ -273,8 +293,13 @@ pub fn reopen(
 ) -> Result<Launch, LaunchError> {
     let used = kept(&stored, entries, state)?;
     make_out(&stored, &used)?;
-    let drivers = step_drivers(&stored, &used, wasm)?;
-    Ok(Launch { stored, drivers, used })
+    let loaded = load_all(&used, wasm)?;
+    let drivers = step_drivers(&stored, &used, &loaded)?;
+    Ok(Launch {
+        stored,
+        drivers,
+        used,
+    })
 }
 
 fn entry<'e>(
@@ -282,51 +307,62 @@ fn entry<'e>(
     name: &str,
     config: &Path,
 ) -> Result<&'e DriverEntry, LaunchError> {
-    entries.drivers.get(name).ok_or_else(|| LaunchError::Unregistered {
-        name: name.to_owned(),
-        config: config.to_owned(),
-    })
+    entries
+        .drivers
+        .get(name)
+        .ok_or_else(|| LaunchError::Unregistered {
+            name: name.to_owned(),
+            config: config.to_owned(),
+        })
 }
 
 fn driver_record(driver: &Driver) -> DriverRecord {
-    DriverRecord { digest: driver.digest, version: driver.version.clone(), grants: driver.grants }
+    DriverRecord {
+        digest: driver.digest,
+        version: driver.version.clone(),
+        grants: driver.grants,
+    }
+}
+
+/// Compiles each driver once.
+fn load_all(
+    used: &BTreeMap<String, Driver>,
+    wasm: &WasmHost,
+) -> Result<BTreeMap<String, Arc<Loaded>>, LaunchError> {
+    let mut loaded = BTreeMap::new();
+    for (name, driver) in used {
+        let config = Arc::clone(&driver.config);
+        let component = wasm
+            .load(driver.digest, &driver.bytes, driver.limits, config)
+            .map_err(|source| LaunchError::Load {
+                name: name.clone(),
+                source,
+            })?;
+        loaded.insert(name.clone(), Arc::new(component));
+    }
+    Ok(loaded)
 }
 
 fn step_drivers(
     stored: &StoredRun,
     used: &BTreeMap<String, Driver>,
-    wasm: &WasmHost,
-) -> Result<Vec<Arc<StepDriver>>, LaunchError> {
-    let mut loaded: BTreeMap<&str, Arc<StepDriver>> = BTreeMap::new();
-    let mut steps = Vec::with_capacity(stored.pipeline.steps.len());
-    for step in &stored.pipeline.steps {
-        if let Some(driver) = loaded.get(step.driver.as_str()) {
-            steps.push(Arc::clone(driver));
-            continue;
-        }
-        let driver = used.get(&step.driver).ok_or_else(|| LaunchError::Unregistered {
-            name: step.driver.clone(),
-            config: stored.record.config.clone(),
-        })?;
-        let driver = Arc::new(load(driver, &step.id, stored, wasm)?);
-        loaded.insert(&step.driver, Arc::clone(&driver));
-        steps.push(driver);
-    }
-    Ok(steps)
-}
-
-fn load(
-    driver: &Driver,
-    step: &str,
-    stored: &StoredRun,
-    wasm: &WasmHost,
-) -> Result<StepDriver, LaunchError> {
-    let folders = folders(driver.grants, &driver.name, step, &stored.record)?;
-    let config = Arc::clone(&driver.config);
-    let loaded = wasm
-        .load(driver.digest, &driver.bytes, driver.limits, config)
-        .map_err(|source| LaunchError::Load { name: driver.name.clone(), source })?;
-    Ok(StepDriver { loaded, folders, placement: driver.grants.placement() })
+    loaded: &BTreeMap<String, Arc<Loaded>>,
+) -> Result<Vec<StepDriver>, LaunchError> {
+    let steps = stored.pipeline.steps.iter().map(|step| {
+        let name = &step.driver;
+        let (Some(driver), Some(loaded)) = (used.get(name), loaded.get(name)) else {
+            let (name, config) = (name.clone(), stored.record.config.clone());
+            return Err(LaunchError::Unregistered { name, config });
+        };
+        let folders = folders(driver.grants, name, &step.id, &stored.record)?;
+        let (loaded, placement) = (Arc::clone(loaded), driver.grants.placement());
+        Ok(StepDriver {
+            loaded,
+            folders: folders.into(),
+            placement,
+        })
+    });
+    steps.collect()
 }
 
 fn folders(
@@ -343,27 +379,53 @@ fn folders(
         };
         check_folder("workspace", &host)?;
         let writable = grants.workspace == WorkspaceAccess::Rw;
-        folders.push(Folder { host, guest: "/workspace", writable });
+        folders.push(Folder {
+            host,
+            guest: "/workspace",
+            writable,
+        });
     }
     if grants.out > OutAccess::None {
-        folders.push(Folder { host: record.out.clone(), guest: "/out", writable: true });
+        folders.push(Folder {
+            host: record.out.clone(),
+            guest: "/out",
+            writable: true,
+        });
     }
     Ok(folders)
 }
 
+fn absolute(what: &'static str, path: &Path) -> Result<PathBuf, LaunchError> {
+    std::path::absolute(path).map_err(|source| LaunchError::Folder {
+        what,
+        path: path.to_owned(),
+        source,
+    })
+}
+
 fn check_folder(what: &'static str, path: &Path) -> Result<(), LaunchError> {
     let entries = std::fs::read_dir(path);
-    entries.map(drop).map_err(|source| LaunchError::Folder { what, path: path.to_owned(), source })
+    entries.map(drop).map_err(|source| LaunchError::Folder {
+        what,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Makes the out folder where a step may write into it.
 fn make_out(stored: &StoredRun, used: &BTreeMap<String, Driver>) -> Result<(), LaunchError> {
-    if used.values().all(|driver| driver.grants.out == OutAccess::None) {
+    if used
+        .values()
+        .all(|driver| driver.grants.out == OutAccess::None)
+    {
         return Ok(());
     }
     let path = &stored.record.out;
-    std::fs::create_dir_all(path)
-        .map_err(|source| LaunchError::Folder { what: "out", path: path.clone(), source })
+    std::fs::create_dir_all(path).map_err(|source| LaunchError::Folder {
+        what: "out",
+        path: path.clone(),
+        source,
+    })
 }
 
 /// A UUIDv7: ids of later runs are greater.

@@ -77,16 +77,27 @@ impl RunLog {
     /// The file system's, with the file's name.
     pub fn open(folder: &Path, run: &str) -> Result<Self, LogError> {
         let path = path(folder, run);
-        let error = |source| LogError { path: path.clone(), source };
+        let error = |source| LogError {
+            path: path.clone(),
+            source,
+        };
         std::fs::create_dir_all(folder).map_err(error)?;
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(error)?;
-        Ok(RunLog { file: Mutex::new(file) })
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(error)?;
+        Ok(RunLog {
+            file: Mutex::new(file),
+        })
     }
 }
 
 impl LogSink for RunLog {
     fn append(&self, line: LogLine) {
-        let Ok(mut text) = serde_json::to_vec(&line) else { return };
+        let Ok(mut text) = serde_json::to_vec(&line) else {
+            return;
+        };
         text.push(b'\n');
         if let Ok(mut file) = self.file.lock() {
             // One write per line, so that a crash tears at most the last. A full disk costs log lines, not runs.
@@ -108,7 +119,10 @@ pub fn read(folder: &Path, run: &str) -> Result<Vec<LogLine>, LogError> {
     };
     let mut lines = Vec::new();
     for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(|source| LogError { path: path.clone(), source })?;
+        let line = line.map_err(|source| LogError {
+            path: path.clone(),
+            source,
+        })?;
         lines.extend(serde_json::from_slice::<LogLine>(&line));
     }
     Ok(lines)
@@ -143,8 +157,10 @@ mod tests {
             message: "hello\nworld".into(),
             fields: Map::from_iter([("n".to_owned(), Value::from(3))]),
         };
-        RunLog::open(folder.path(), "r").unwrap().append(line.clone());
-        std::fs::OpenOptions::new()
+        RunLog::open(folder.path(), "r")
+            .unwrap()
+            .append(line.clone());
+        OpenOptions::new()
             .append(true)
             .open(folder.path().join("r.jsonl"))
             .unwrap()

@@ -12,8 +12,13 @@ pub const PIPELINE_BYTES_MAX: usize = crate::store::VALUE_BYTES_MAX;
 
 /// The plan of a checked pipeline.
 pub fn of(pipeline: &Pipeline) -> Plan {
-    let steps = (0_u32..).zip(&pipeline.steps).map(|(index, document)| step(index, document));
-    Plan { timeout_ms: millis(pipeline.timeout), steps: steps.collect() }
+    let steps = (0_u32..)
+        .zip(&pipeline.steps)
+        .map(|(index, document)| step(index, document));
+    Plan {
+        timeout_ms: millis(pipeline.timeout),
+        steps: steps.collect(),
+    }
 }
 
 fn step(index: u32, document: &StepDocument) -> PlanStep {

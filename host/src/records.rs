@@ -9,7 +9,7 @@ mod state;
 pub use state::{HeadRecord, StepRecord};
 
 use crate::digest::Digest;
-use crate::drivers::Grants;
+use crate::documents::Grants;
 use beltline_engine::{Event, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -106,8 +106,11 @@ struct Versioned<T> {
 
 /// The bytes of a record.
 pub fn encode<T: Serialize>(record: T) -> Vec<u8> {
-    serde_json::to_vec(&Versioned { v: RECORD_VERSION, record })
-        .expect("records have string keys and no value that JSON lacks")
+    serde_json::to_vec(&Versioned {
+        v: RECORD_VERSION,
+        record,
+    })
+    .expect("records have string keys and no value that JSON lacks")
 }
 
 /// The record of these bytes; `key` is for the error.
@@ -119,10 +122,18 @@ pub fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, RecordE
     struct Version {
         v: u32,
     }
-    let malformed = |source| RecordError::Malformed { key: key.to_owned(), source };
+    let malformed = |source| RecordError::Malformed {
+        key: key.to_owned(),
+        source,
+    };
     let Version { v: found } = serde_json::from_slice(bytes).map_err(malformed)?;
     if found != RECORD_VERSION {
-        return Err(RecordError::Version { key: key.to_owned(), found });
+        return Err(RecordError::Version {
+            key: key.to_owned(),
+            found,
+        });
     }
-    serde_json::from_slice::<Versioned<T>>(bytes).map(|read| read.record).map_err(malformed)
+    serde_json::from_slice::<Versioned<T>>(bytes)
+        .map(|read| read.record)
+        .map_err(malformed)
 }

@@ -80,14 +80,19 @@ impl<'a> Runner<'a> {
     pub fn new(
         runs: Runs,
         stored: StoredRun,
-        drivers: Vec<Arc<StepDriver>>,
+        drivers: Vec<StepDriver>,
         log: Arc<dyn LogSink>,
         inbox: mpsc::UnboundedReceiver<Input>,
         observer: &'a dyn Observer,
     ) -> Self {
         let offered = Arc::new(Offered::new(runs.clone(), &stored));
         let attempts = Attempts::new(&stored, drivers, log, offered);
-        Runner { kept: Kept::new(runs, stored), attempts, inbox, observer }
+        Runner {
+            kept: Kept::new(runs, stored),
+            attempts,
+            inbox,
+            observer,
+        }
     }
 
     /// Writes a new run to the store, its first steps already started, and drives it.
@@ -144,15 +149,24 @@ impl<'a> Runner<'a> {
     /// Records the start of every attempt that is wanted and neither performed nor about to be.
     fn start(&mut self) {
         loop {
-            let due = self.kept.run().wanted().into_iter().find_map(|effect| match effect {
-                Effect::Attempt { step, attempt, .. } if !self.attempts.has(step, attempt) => {
-                    Some((step, attempt))
-                }
-                Effect::Attempt { .. } | Effect::Wake { .. } => None,
-            });
+            let due = self
+                .kept
+                .run()
+                .wanted()
+                .into_iter()
+                .find_map(|effect| match effect {
+                    Effect::Attempt { step, attempt, .. } if !self.attempts.has(step, attempt) => {
+                        Some((step, attempt))
+                    }
+                    Effect::Attempt { .. } | Effect::Wake { .. } => None,
+                });
             let Some((step, attempt)) = due else { return };
             let placement = self.attempts.placement(step);
-            if !self.kept.fold(&Input::Start { step, attempt, placement }) {
+            if !self.kept.fold(&Input::Start {
+                step,
+                attempt,
+                placement,
+            }) {
                 return;
             }
             if self.kept.run().is_open(step, attempt) {
@@ -173,11 +187,19 @@ impl<'a> Runner<'a> {
     }
 
     async fn next(&mut self) -> Happening {
-        let wake = self.kept.run().wanted().into_iter().find_map(|effect| match effect {
-            Effect::Wake { at_ms } => Some(clock::until(at_ms)),
-            Effect::Attempt { .. } => None,
-        });
-        let sync = self.kept.unsynced_for().map(|since| UNSYNCED_MAX.saturating_sub(since));
+        let wake = self
+            .kept
+            .run()
+            .wanted()
+            .into_iter()
+            .find_map(|effect| match effect {
+                Effect::Wake { at_ms } => Some(clock::until(at_ms)),
+                Effect::Attempt { .. } => None,
+            });
+        let sync = self
+            .kept
+            .unsynced_for()
+            .map(|since| UNSYNCED_MAX.saturating_sub(since));
         tokio::select! {
             biased;
             Some(input) = self.inbox.recv() => Happening::Input(input),
@@ -188,7 +210,11 @@ impl<'a> Runner<'a> {
     }
 
     fn finish(&mut self, finished: Finished) -> Result<(), RunnerError> {
-        let Finished { step, attempt, ended } = finished;
+        let Finished {
+            step,
+            attempt,
+            ended,
+        } = finished;
         let ended = ended.map_err(|source| RunnerError::Fault {
             step: self.attempts.step_id(step),
             source,

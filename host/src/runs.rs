@@ -16,9 +16,7 @@
 use crate::digest::Digest;
 use crate::documents::Pipeline;
 use crate::plan;
-use crate::records::{
-    EventRecord, HeadRecord, RecordError, RunRecord, StepRecord, decode, encode,
-};
+use crate::records::{EventRecord, HeadRecord, RecordError, RunRecord, StepRecord, decode, encode};
 use crate::store::{Batch, Order, Record, Revision, Store, StoreError};
 use beltline_engine::{Event, Run, RunId, Step, StepState};
 use serde::de::DeserializeOwned;
@@ -92,9 +90,15 @@ impl Runs {
         let batch = if new.record.pipeline_digest == new.record.resource_digest {
             batch
         } else {
-            batch.put(snapshot_key(new.record.resource_digest), new.resource.as_bytes())
+            batch.put(
+                snapshot_key(new.record.resource_digest),
+                new.resource.as_bytes(),
+            )
         };
-        Ok(self.store.commit(state(batch, None, &new.run, traces)).await?)
+        Ok(self
+            .store
+            .commit(state(batch, None, &new.run, traces))
+            .await?)
     }
 
     /// Writes what differs between two states of a run, if its head is still of the revision `head`.
@@ -109,7 +113,10 @@ impl Runs {
         head: Revision,
     ) -> Result<Revision, RunsError> {
         let batch = Batch::new().expect(head_key(after.id), head);
-        Ok(self.store.commit(state(batch, Some(before), after, traces)).await?)
+        Ok(self
+            .store
+            .commit(state(batch, Some(before), after, traces))
+            .await?)
     }
 
     /// A run by its id; `None` where there is none.
@@ -117,7 +124,9 @@ impl Runs {
     /// # Errors
     /// The store's, or the name of a record that is missing or cannot be read.
     pub async fn load(&self, id: RunId) -> Result<Option<StoredRun>, RunsError> {
-        let Some(record) = self.read::<RunRecord>(&run_key(id)).await? else { return Ok(None) };
+        let Some(record) = self.read::<RunRecord>(&run_key(id)).await? else {
+            return Ok(None);
+        };
         let record = Arc::new(record.0);
         let (head, head_revision) = self.require::<HeadRecord>(&head_key(id)).await?;
         let pipeline = self.snapshot(record.pipeline_digest).await?;
@@ -135,7 +144,13 @@ impl Runs {
             }
         }
         let pipeline = Arc::new(pipeline);
-        Ok(Some(StoredRun { record, pipeline, resource: resource.into(), run, head: head_revision }))
+        Ok(Some(StoredRun {
+            record,
+            pipeline,
+            resource: resource.into(),
+            run,
+            head: head_revision,
+        }))
     }
 
     /// The ids of runs, latest first, at most `limit` of them.
@@ -144,8 +159,14 @@ impl Runs {
     /// The store's.
     pub async fn latest(&self, limit: usize) -> Result<Vec<RunId>, RunsError> {
         let prefix = run_key_prefix();
-        let found = self.store.scan(prefix, None, Order::Descending, limit).await?;
-        Ok(found.iter().filter_map(|record| record.key.strip_prefix(prefix)?.parse().ok()).collect())
+        let found = self
+            .store
+            .scan(prefix, None, Order::Descending, limit)
+            .await?;
+        Ok(found
+            .iter()
+            .filter_map(|record| record.key.strip_prefix(prefix)?.parse().ok())
+            .collect())
     }
 
     /// What an attempt left, as JSON text.
@@ -159,7 +180,9 @@ impl Runs {
         attempt: u32,
     ) -> Result<Option<Arc<str>>, RunsError> {
         let key = output_key(id, step, attempt);
-        let Some(record) = self.store.get(&key).await? else { return Ok(None) };
+        let Some(record) = self.store.get(&key).await? else {
+            return Ok(None);
+        };
         Ok(Some(text(record)?.into()))
     }
 
@@ -168,9 +191,9 @@ impl Runs {
     /// # Errors
     /// The store's, or the name of a record that cannot be read.
     pub async fn events(&self, id: RunId) -> Result<Vec<EventRecord>, RunsError> {
-        self.scan(&format!("event/{id}/")).await.map(|found| {
-            found.into_iter().map(|(_, event)| event).collect()
-        })
+        self.scan(&format!("event/{id}/"))
+            .await
+            .map(|found| found.into_iter().map(|(_, event)| event).collect())
     }
 
     async fn steps(&self, id: RunId) -> Result<Vec<(u32, Step)>, RunsError> {
@@ -190,7 +213,10 @@ impl Runs {
         }
     }
 
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, Revision)>, RunsError> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<(T, Revision)>, RunsError> {
         match self.store.get(key).await? {
             Some(record) => Ok(Some((decode(key, &record.value)?, record.revision))),
             None => Ok(None),
@@ -206,7 +232,10 @@ impl Runs {
         let mut all: Vec<(String, T)> = Vec::new();
         loop {
             let after = all.last().map(|(key, _)| key.clone());
-            let page = self.store.scan(prefix, after.as_deref(), Order::Ascending, PAGE).await?;
+            let page = self
+                .store
+                .scan(prefix, after.as_deref(), Order::Ascending, PAGE)
+                .await?;
             let last = page.len() < PAGE;
             for record in page {
                 let decoded = decode(&record.key, &record.value)?;
@@ -237,7 +266,10 @@ fn state(mut batch: Batch, before: Option<&Run>, after: &Run, traces: &Traces) -
         batch = batch.put(output_key(id, *step, *attempt), output.as_bytes());
     }
     if !traces.events.is_empty() {
-        let record = EventRecord { at_ms: after.head.updated_ms, events: traces.events.clone() };
+        let record = EventRecord {
+            at_ms: after.head.updated_ms,
+            events: traces.events.clone(),
+        };
         batch = batch.put(event_key(id, after.head.revision), encode(record));
     }
     batch

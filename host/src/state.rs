@@ -21,8 +21,13 @@ pub struct StateFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// No folder was named and none was found.
-    #[error("no `{STATE_FOLDER}` here or in a folder above; run something first, or name one with --state DIR")]
+    #[error(
+        "no `{STATE_FOLDER}` here or in a folder above; run something first, or name one with --state DIR"
+    )]
     NotFound,
+    /// The folder that was named is not there.
+    #[error("there is no state folder `{}`; `belt run --state` makes one", .0.display())]
+    Missing(PathBuf),
     /// The file system refuses.
     #[error("cannot {doing} `{}`", path.display())]
     Io {
@@ -45,34 +50,43 @@ pub enum StateError {
 }
 
 impl StateFolder {
-    /// The folder to write to: the one named, else the nearest `.belt` upwards, else a new one here. It is made
-    /// with a `.gitignore` of its own.
+    /// The folder to write to: the one named, else the nearest `.belt` upwards, else a new one here. Writes
+    /// nothing: [`StateFolder::make`] does, once it is known that there is something to keep.
     ///
     /// # Errors
     /// The file system's, with the folder's name.
-    pub fn open(named: Option<&Path>) -> Result<Self, StateError> {
+    pub fn locate(named: Option<&Path>) -> Result<Self, StateError> {
         let root = match named {
             Some(root) => root.to_owned(),
             None => nearest().unwrap_or_else(|| PathBuf::from(STATE_FOLDER)),
         };
-        fs::create_dir_all(&root).map_err(io("make", &root))?;
-        let root = fs::canonicalize(&root).map_err(io("find", &root))?;
-        let state = StateFolder { root };
-        state.ignore()?;
-        Ok(state)
+        let root = std::path::absolute(&root).map_err(io("find", &root))?;
+        Ok(StateFolder { root })
+    }
+
+    /// Makes the folder, with a `.gitignore` of its own, if it is not there.
+    ///
+    /// # Errors
+    /// The file system's, with the folder's name.
+    pub fn make(&self) -> Result<(), StateError> {
+        fs::create_dir_all(&self.root).map_err(io("make", &self.root))?;
+        self.ignore()
     }
 
     /// The folder to read from: the one named, else the nearest upwards.
     ///
     /// # Errors
-    /// [`StateError::NotFound`], or the file system's with the folder's name.
+    /// [`StateError::NotFound`], [`StateError::Missing`], or the file system's with the folder's name.
     pub fn find(named: Option<&Path>) -> Result<Self, StateError> {
         let root = match named {
             Some(root) => root.to_owned(),
             None => nearest().ok_or(StateError::NotFound)?,
         };
-        let root = fs::canonicalize(&root).map_err(io("find", &root))?;
-        Ok(StateFolder { root })
+        match fs::canonicalize(&root) {
+            Ok(root) => Ok(StateFolder { root }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StateError::Missing(root)),
+            Err(error) => Err(io("find", &root)(error)),
+        }
     }
 
     /// Where it is, absolute.
@@ -83,6 +97,11 @@ impl StateFolder {
     /// The store's folder.
     pub fn store(&self) -> PathBuf {
         self.root.join("store")
+    }
+
+    /// Whether a store was ever made in it. It is not where a first run was cut off early.
+    pub fn has_store(&self) -> bool {
+        self.store().is_dir()
     }
 
     /// The folder of the runs' logs.
@@ -127,7 +146,9 @@ impl StateFolder {
 
     /// Where the driver of that digest is kept.
     pub fn driver(&self, digest: Digest) -> PathBuf {
-        self.root.join("drivers").join(format!("{}.wasm", digest.hex()))
+        self.root
+            .join("drivers")
+            .join(format!("{}.wasm", digest.hex()))
     }
 
     fn ignore(&self) -> Result<(), StateError> {
@@ -141,7 +162,9 @@ impl StateFolder {
 
 fn nearest() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
-    here.ancestors().map(|folder| folder.join(STATE_FOLDER)).find(|state| state.is_dir())
+    here.ancestors()
+        .map(|folder| folder.join(STATE_FOLDER))
+        .find(|state| state.is_dir())
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -176,7 +199,11 @@ pub fn sync_tree(folder: &Path) -> Result<(), StateError> {
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
-    move |source| StateError::Io { doing, path, source }
+    move |source| StateError::Io {
+        doing,
+        path,
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -187,15 +214,23 @@ mod tests {
     #[test]
     fn a_driver_is_kept_by_digest_and_damage_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder::open(Some(&folder.path().join("a/b"))).unwrap();
-        assert_eq!(fs::read_to_string(state.root().join(".gitignore")).unwrap(), "*\n");
+        let state = StateFolder::locate(Some(&folder.path().join("a/b"))).unwrap();
+        assert!(!state.root().exists());
+        state.make().unwrap();
+        assert_eq!(
+            fs::read_to_string(state.root().join(".gitignore")).unwrap(),
+            "*\n"
+        );
         let digest = Digest::of(b"wasm");
         state.keep_driver(digest, b"wasm").unwrap();
         state.keep_driver(digest, b"wasm").unwrap();
         assert_eq!(state.driver_bytes(digest).unwrap(), b"wasm");
         fs::write(state.driver(digest), b"rasm").unwrap();
         let error = state.driver_bytes(digest).unwrap_err().to_string();
-        assert!(error.contains("is damaged") && error.contains(&digest.hex()), "{error}");
+        assert!(
+            error.contains("is damaged") && error.contains(&digest.hex()),
+            "{error}"
+        );
     }
 
     #[test]

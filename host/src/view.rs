@@ -152,14 +152,20 @@ impl RunView {
             message: outcome_message(&step.state),
             failure: failure(&step.state).map(FailureView::from),
             elapsed_ms: elapsed_ms(step),
-            attempts: attempts.get_mut(index).map(std::mem::take).unwrap_or_default(),
+            attempts: attempts
+                .get_mut(index)
+                .map(std::mem::take)
+                .unwrap_or_default(),
             output: outputs.get(index).and_then(Option::as_deref).map(json),
         });
         RunView {
             run: run.id.to_string(),
             status: run.status(),
             pipeline: record.pipeline.clone(),
-            resource: ResourceView { kind: record.kind.clone(), name: record.resource.clone() },
+            resource: ResourceView {
+                kind: record.kind.clone(),
+                name: record.resource.clone(),
+            },
             round: run.head.round,
             created_at: rfc3339(record.created_ms),
             ended_at: ended_ms.map(rfc3339),
@@ -176,7 +182,10 @@ impl RunView {
 
 impl From<&Failure> for FailureView {
     fn from(failure: &Failure) -> Self {
-        FailureView { kind: failure.kind.as_str(), reason: failure.reason.clone() }
+        FailureView {
+            kind: failure.kind.as_str(),
+            reason: failure.reason.clone(),
+        }
     }
 }
 
@@ -208,7 +217,8 @@ pub fn elapsed_ms(step: &Step) -> Option<u64> {
         | StepState::Retrying { .. }
         | StepState::Skipped { .. } => return None,
     };
-    step.first_started_ms.map(|started| ended.saturating_sub(started))
+    step.first_started_ms
+        .map(|started| ended.saturating_sub(started))
 }
 
 fn outcome_message(state: &StepState) -> Option<String> {
@@ -232,11 +242,20 @@ fn failure(state: &StepState) -> Option<&Failure> {
 
 fn run_failure(run: &Run) -> Option<RunFailureView> {
     match &run.head.phase {
-        Phase::Ended { end: End::Failed { step, failure }, .. } => {
+        Phase::Ended {
+            end: End::Failed { step, failure },
+            ..
+        } => {
             let step = run.plan.steps.get(*step as usize)?.id.clone();
-            Some(RunFailureView { step, failure: failure.into() })
+            Some(RunFailureView {
+                step,
+                failure: failure.into(),
+            })
         }
-        Phase::Ended { end: End::Succeeded | End::Cancelled | End::TimedOut, .. }
+        Phase::Ended {
+            end: End::Succeeded | End::Cancelled | End::TimedOut,
+            ..
+        }
         | Phase::Running { .. }
         | Phase::Cancelling { .. } => None,
     }
@@ -262,7 +281,12 @@ fn attempts(run: &Run, records: &[EventRecord]) -> Vec<Vec<AttemptView>> {
         for event in &record.events {
             match event {
                 Event::RoundStarted { round: next, .. } => round = *next,
-                Event::AttemptStarted { step, attempt, start, placement } => {
+                Event::AttemptStarted {
+                    step,
+                    attempt,
+                    start,
+                    placement,
+                } => {
                     if let Some(attempts) = all.get_mut(*step as usize) {
                         began(attempts, *attempt, round, *placement, *start, record.at_ms);
                     }
@@ -312,15 +336,22 @@ fn began(
 }
 
 fn ended(attempts: &mut [AttemptView], attempt: u32, end: &AttemptEnd, at_ms: u64) {
-    let Some(view) = attempts.iter_mut().find(|known| known.attempt == attempt) else { return };
+    let Some(view) = attempts.iter_mut().find(|known| known.attempt == attempt) else {
+        return;
+    };
     view.ended_at = Some(rfc3339(at_ms));
     view.elapsed_ms = Some(at_ms.saturating_sub(view.started_ms));
     match end {
         AttemptEnd::Succeeded { message, .. } => view.message = Some(message.clone()),
         AttemptEnd::Failed(failure) => view.failure = Some(failure.into()),
         AttemptEnd::Cancelled { reason } => {
-            let reason = reason.clone().unwrap_or_else(|| "the run was cancelled".to_owned());
-            view.failure = Some(FailureView { kind: "cancelled", reason });
+            let reason = reason
+                .clone()
+                .unwrap_or_else(|| "the run was cancelled".to_owned());
+            view.failure = Some(FailureView {
+                kind: "cancelled",
+                reason,
+            });
         }
     }
 }

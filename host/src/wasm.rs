@@ -23,9 +23,8 @@ pub use attempt::Attempt;
 pub use bindings::beltline::driver::types::{Failure as GuestFailure, Request, RetryHint, RunInfo};
 pub use context::{Outputs, RunContext, StepSummary};
 pub use ended::Ended;
-pub use limits::{Limits, MEMORY_BYTES_MAX, MESSAGE_BYTES, OverLimit};
+pub use limits::{Limits, MESSAGE_BYTES, OverLimit};
 pub use loader::{LoadError, Loaded, WasmHost};
-pub use step_log::StepLog;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -8,21 +8,34 @@ use tempfile::TempDir;
 
 /// The repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// The file of a guest. `make test` builds them.
 pub fn guest(name: &str) -> PathBuf {
-    built(root().join("target/guests").join(format!("{name}.wasm")), "make guests")
+    built(
+        root().join("target/guests").join(format!("{name}.wasm")),
+        "make guests",
+    )
 }
 
 /// The file of a stock driver.
 pub fn driver(name: &str) -> PathBuf {
-    built(root().join("drivers/out").join(format!("{name}.wasm")), "make drivers")
+    built(
+        root().join("drivers/out").join(format!("{name}.wasm")),
+        "make drivers",
+    )
 }
 
 fn built(path: PathBuf, how: &str) -> PathBuf {
-    assert!(path.is_file(), "{} is not there; build it with `{how}`", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not there; build it with `{how}`",
+        path.display()
+    );
     path
 }
 
@@ -42,8 +55,13 @@ pub struct Said {
 impl Bench {
     /// A resource, and a configuration that has these guests as drivers, each granted everything it wants.
     pub fn new(guests: &[&str]) -> Self {
-        let bench = Bench { folder: tempfile::tempdir().unwrap() };
-        bench.write("resource.yaml", "name: thing\nresource: app\nspec: {size: 3}\n");
+        let bench = Bench {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        bench.write(
+            "resource.yaml",
+            "name: thing\nresource: app\nspec: {size: 3}\n",
+        );
         let mut config = "drivers:\n".to_owned();
         for name in guests {
             let path = guest(name);
@@ -96,7 +114,10 @@ impl Bench {
     /// A command that is about to run in the folder.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_belt"));
-        command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         command.env_remove("NO_COLOR").env_remove("BELT_STATE");
         command
     }
@@ -121,7 +142,11 @@ impl Bench {
     pub fn start(&self, more: &[&str]) -> Child {
         let args = self.run_args(more);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.command(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// The run, as `belt runs get` has it.
@@ -141,7 +166,15 @@ impl Bench {
 
     fn run_args(&self, more: &[&str]) -> Vec<String> {
         fs::create_dir_all(self.path("work")).unwrap();
-        let args = ["run", "-f", "pipeline.yaml", "-r", "resource.yaml", "--state", "state"];
+        let args = [
+            "run",
+            "-f",
+            "pipeline.yaml",
+            "-r",
+            "resource.yaml",
+            "--state",
+            "state",
+        ];
         let args = args.iter().chain(&["--workspace", "work"]).chain(more);
         args.map(|arg| (*arg).to_owned()).collect()
     }
@@ -152,13 +185,18 @@ impl Said {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!("no JSON on stdout: {error}\n{}\n{}", self.stdout, self.stderr)
+            panic!(
+                "no JSON on stdout: {error}\n{}\n{}",
+                self.stdout, self.stderr
+            )
         })
     }
 }
 
 fn collect(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() {

@@ -6,7 +6,11 @@ use serde_json::json;
 #[test]
 fn three_drivers_read_the_same_context_and_what_came_before() {
     let bench = Bench::new(&["echo"]);
-    let steps = ["{id: one, driver: echo, with: {n: 1}}", "{id: two, driver: echo}", "{id: three, driver: echo}"];
+    let steps = [
+        "{id: one, driver: echo, with: {n: 1}}",
+        "{id: two, driver: echo}",
+        "{id: three, driver: echo}",
+    ];
     bench.pipeline("context: {severity: high, deep: {list: [1, null]}}", &steps);
     let run = bench.run(&["-o", "json"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -26,5 +30,8 @@ fn three_drivers_read_the_same_context_and_what_came_before() {
     assert_eq!(third["outputs"]["two"]["outputs"]["one"]["step"], "one");
     assert_eq!(third["steps"][1]["status"], "succeeded");
     assert_eq!(third["steps"][2]["status"], "running");
-    assert_eq!(third["key"], format!("{}/three/1", run["run"].as_str().unwrap()));
+    assert_eq!(
+        third["key"],
+        format!("{}/three/1", run["run"].as_str().unwrap())
+    );
 }

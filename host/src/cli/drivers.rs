@@ -62,8 +62,12 @@ impl DriverView {
             digest: inspection.digest.to_string(),
             bytes: inspection.bytes,
             wit: inspection.wit.clone(),
-            kinds: manifest.map(|manifest| manifest.kinds.clone()).unwrap_or_default(),
-            wants: manifest.map(|manifest| manifest.wants.clone()).unwrap_or_default(),
+            kinds: manifest
+                .map(|manifest| manifest.kinds.clone())
+                .unwrap_or_default(),
+            wants: manifest
+                .map(|manifest| manifest.wants.clone())
+                .unwrap_or_default(),
             imports: inspection.imports.clone(),
         }
     }
@@ -79,7 +83,11 @@ fn words(view: &DriverView) -> String {
     say("digest", &view.digest);
     say("size", &text::size(view.bytes));
     say("wit", &format!("beltline:driver {}", view.wit));
-    let kinds = if view.kinds.is_empty() { "any".to_owned() } else { view.kinds.join(", ") };
+    let kinds = if view.kinds.is_empty() {
+        "any".to_owned()
+    } else {
+        view.kinds.join(", ")
+    };
     say("kinds", &kinds);
     say("wants", &wants(&view.wants));
     for (index, import) in view.imports.iter().enumerate() {
@@ -100,5 +108,9 @@ fn wants(wants: &Wants) -> String {
         OutAccess::None => {}
         OutAccess::Rw => asked.push("out: rw"),
     }
-    if asked.is_empty() { "nothing".to_owned() } else { asked.join(", ") }
+    if asked.is_empty() {
+        "nothing".to_owned()
+    } else {
+        asked.join(", ")
+    }
 }

@@ -48,6 +48,10 @@ fn report(documents: &Documents) -> Result<String, Diagnostics> {
         ("configuration", documents.configs.len()),
     ];
     let found = counts.into_iter().filter(|(_, count)| *count > 0);
-    let found = found.map(|(what, count)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
-    Ok(format!("nothing wrong with {}", found.collect::<Vec<_>>().join(", ")))
+    let found =
+        found.map(|(what, count)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
+    Ok(format!(
+        "nothing wrong with {}",
+        found.collect::<Vec<_>>().join(", ")
+    ))
 }

@@ -14,9 +14,8 @@ pub(super) fn document<T: Serialize>(
     let mut printed = match format {
         Format::Text => text(value),
         Format::Json => serde_json::to_string_pretty(value).map_err(Stop::fault)?,
-        Format::Yaml => serde_saphyr::to_string(value).map_err(|error| {
-            Stop::fault(anyhow::anyhow!("cannot write YAML: {error}"))
-        })?,
+        Format::Yaml => serde_saphyr::to_string(value)
+            .map_err(|error| Stop::fault(anyhow::anyhow!("cannot write YAML: {error}")))?,
     };
     if !printed.ends_with('\n') {
         printed.push('\n');
@@ -29,7 +28,9 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Stop> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Stop::fault(anyhow::Error::new(error).context("cannot write to stdout"))),
+        Err(error) => Err(Stop::fault(
+            anyhow::Error::new(error).context("cannot write to stdout"),
+        )),
         Ok(()) => Ok(()),
     }
 }

@@ -33,7 +33,9 @@ fn coloured(status: RunStatus) -> String {
     let style = match status {
         RunStatus::Succeeded => GREEN,
         RunStatus::Failed | RunStatus::TimedOut => RED,
-        RunStatus::Cancelled | RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => YELLOW,
+        RunStatus::Cancelled | RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => {
+            YELLOW
+        }
     };
     format!("{style}{status}{style:#}")
 }
@@ -41,13 +43,18 @@ fn coloured(status: RunStatus) -> String {
 /// A run with its steps, as it stands.
 pub(super) fn run(view: &RunView) -> String {
     let mut text = String::new();
-    let mut rows = vec![["STEP", "DRIVER", "STATUS", "ATTEMPTS", "TIME", "MESSAGE"].map(str::to_owned)];
+    let mut rows =
+        vec![["STEP", "DRIVER", "STATUS", "ATTEMPTS", "TIME", "MESSAGE"].map(str::to_owned)];
     rows.extend(view.steps.iter().map(row));
-    let marks = std::iter::once(" ".to_owned()).chain(view.steps.iter().map(|step| mark(step.status)));
+    let marks =
+        std::iter::once(" ".to_owned()).chain(view.steps.iter().map(|step| mark(step.status)));
     for (line, mark) in table(&rows).into_iter().zip(marks) {
         let _ = writeln!(text, "{mark} {line}");
     }
-    let time = view.elapsed_ms.map(|ms| format!(" in {}", text::duration(ms))).unwrap_or_default();
+    let time = view
+        .elapsed_ms
+        .map(|ms| format!(" in {}", text::duration(ms)))
+        .unwrap_or_default();
     let _ = writeln!(text, "\nrun {} {}{time}", view.run, coloured(view.status));
     if let Some(failure) = &view.failure {
         let kind = failure.failure.kind.replace('_', " ");
@@ -65,12 +72,20 @@ pub(super) fn list(views: &[RunView]) -> String {
     if views.is_empty() {
         return "no runs yet".to_owned();
     }
-    let mut rows = vec![["RUN", "STATUS", "PIPELINE", "RESOURCE", "CREATED", "TIME"].map(str::to_owned)];
+    let mut rows =
+        vec![["RUN", "STATUS", "PIPELINE", "RESOURCE", "CREATED", "TIME"].map(str::to_owned)];
     rows.extend(views.iter().map(|view| {
         let resource = format!("{} {}", view.resource.kind, view.resource.name);
         let time = view.elapsed_ms.map(text::duration).unwrap_or_default();
         let status = view.status.as_str().to_owned();
-        [view.run.clone(), status, view.pipeline.clone(), resource, view.created_at.clone(), time]
+        [
+            view.run.clone(),
+            status,
+            view.pipeline.clone(),
+            resource,
+            view.created_at.clone(),
+            time,
+        ]
     }));
     table(&rows).join("\n")
 }
@@ -83,7 +98,10 @@ pub(super) fn details(view: &RunView) -> String {
     };
     say("run", &view.run);
     say("pipeline", &view.pipeline);
-    say("resource", &format!("{} {}", view.resource.kind, view.resource.name));
+    say(
+        "resource",
+        &format!("{} {}", view.resource.kind, view.resource.name),
+    );
     say("created", &view.created_at);
     if let Some(ended) = &view.ended_at {
         say("ended", ended);
@@ -114,7 +132,11 @@ fn attempts(step: &StepView) -> String {
             (None, Some(failure)) => format!("{}: {}", failure.kind, first_line(&failure.reason)),
             (None, None) => "no end recorded".to_owned(),
         };
-        let starts = if attempt.starts > 1 { " (started again)" } else { "" };
+        let starts = if attempt.starts > 1 {
+            " (started again)"
+        } else {
+            ""
+        };
         let _ = writeln!(
             text,
             "{BOLD}{}{BOLD:#} attempt {} of round {}{starts}  {time}  {end}",
@@ -127,9 +149,14 @@ fn attempts(step: &StepView) -> String {
 /// The files that steps say they made, as their outputs name them under `files`.
 fn made(view: &RunView) -> Vec<String> {
     let outputs = view.steps.iter().filter_map(|step| step.output.as_ref());
-    let files = outputs.filter_map(|output| output.get("files")).filter_map(Value::as_array);
+    let files = outputs
+        .filter_map(|output| output.get("files"))
+        .filter_map(Value::as_array);
     let names = files.flatten().filter_map(Value::as_str);
-    names.filter_map(|name| name.strip_prefix("/out/").or(Some(name))).map(str::to_owned).collect()
+    names
+        .filter_map(|name| name.strip_prefix("/out/").or(Some(name)))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn row(step: &StepView) -> [String; 6] {
@@ -142,7 +169,14 @@ fn row(step: &StepView) -> [String; 6] {
     let time = step.elapsed_ms.map(text::duration).unwrap_or_default();
     let attempts = step.attempts.len().to_string();
     let status = step.status.as_str().replace('_', " ");
-    [step.id.clone(), step.driver.clone(), status, attempts, time, message]
+    [
+        step.id.clone(),
+        step.driver.clone(),
+        status,
+        attempts,
+        time,
+        message,
+    ]
 }
 
 fn first_line(text: &str) -> &str {
@@ -158,7 +192,10 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
         }
     }
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
@@ -166,5 +203,8 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 
 /// Named values of a log line, after its text.
 pub(super) fn fields(fields: &Map<String, Value>) -> String {
-    fields.iter().map(|(name, value)| format!(" {DIM}{name}={DIM:#}{value}")).collect()
+    fields
+        .iter()
+        .map(|(name, value)| format!(" {DIM}{name}={DIM:#}{value}"))
+        .collect()
 }

@@ -40,11 +40,22 @@ impl Progress {
             "run {} · {} · {} {}",
             stored.run.id, record.pipeline, record.kind, record.resource
         );
-        let steps: Vec<_> = stored.pipeline.steps.iter().map(|step| step.id.clone()).collect();
-        let width = steps.iter().map(|id| id.chars().count()).max().unwrap_or_default();
+        let steps: Vec<_> = stored
+            .pipeline
+            .steps
+            .iter()
+            .map(|step| step.id.clone())
+            .collect();
+        let width = steps
+            .iter()
+            .map(|id| id.chars().count())
+            .max()
+            .unwrap_or_default();
         let terminal = std::io::stderr().is_terminal();
         let shown = match format {
-            _ if terminal && steps.len() <= LINES_MAX => Shown::Lines(MultiProgress::new(), Vec::new()),
+            _ if terminal && steps.len() <= LINES_MAX => {
+                Shown::Lines(MultiProgress::new(), Vec::new())
+            }
             Format::Text => Shown::Plain,
             Format::Json | Format::Yaml => Shown::Nothing,
         };
@@ -55,14 +66,23 @@ impl Progress {
             }
             other => other,
         };
-        Progress { title, steps, width, shown }
+        Progress {
+            title,
+            steps,
+            width,
+            shown,
+        }
     }
 
     /// A line of a driver's log.
     pub(super) fn line(&self, line: &LogLine) {
         if line.level >= Level::Info {
             let step = format!("{:>width$}", line.step, width = self.width);
-            self.say(&format!("{DIM}{step} │{DIM:#} {}{}", line.message, print::fields(&line.fields)));
+            self.say(&format!(
+                "{DIM}{step} │{DIM:#} {}{}",
+                line.message,
+                print::fields(&line.fields)
+            ));
         }
     }
 
@@ -93,29 +113,50 @@ impl Progress {
 
     fn step(&self, run: &Run, index: u32) {
         let place = index as usize;
-        let (Some(step), Some(id)) = (run.steps.get(place), self.steps.get(place)) else { return };
+        let (Some(step), Some(id)) = (run.steps.get(place), self.steps.get(place)) else {
+            return;
+        };
         let status = step.state.status();
-        let message = text::cut(view::message(&step.state).lines().next().unwrap_or_default(), 100);
-        let tries = if step.tries() > 1 { format!(" (attempt {})", step.attempts) } else { String::new() };
-        let time = view::elapsed_ms(step).map(text::duration).unwrap_or_default();
+        let message = text::cut(
+            view::message(&step.state)
+                .lines()
+                .next()
+                .unwrap_or_default(),
+            100,
+        );
+        let tries = if step.tries() > 1 {
+            format!(" (attempt {})", step.attempts)
+        } else {
+            String::new()
+        };
+        let time = view::elapsed_ms(step)
+            .map(text::duration)
+            .unwrap_or_default();
         match &self.shown {
             Shown::Lines(_, lines) => {
                 let Some(line) = lines.get(place) else { return };
                 line.set_message(format!("{message}{tries}"));
-                if matches!(step.state, StepState::Running { .. } | StepState::Waiting { .. }) {
+                if matches!(
+                    step.state,
+                    StepState::Running { .. } | StepState::Waiting { .. }
+                ) {
                     line.set_style(spinning());
                     line.reset_elapsed();
                     line.enable_steady_tick(TURN);
                 } else {
                     line.disable_steady_tick();
-                    let template = format!("  {} {{prefix}}  {time:>8}  {{wide_msg}}", mark(status));
+                    let template =
+                        format!("  {} {{prefix}}  {time:>8}  {{wide_msg}}", mark(status));
                     line.set_style(style(&template));
                     line.tick();
                 }
             }
             Shown::Plain => {
                 let mark = mark(status);
-                anstream::eprintln!("{mark} {id:width$}  {status}{tries}  {time}  {message}", width = self.width);
+                anstream::eprintln!(
+                    "{mark} {id:width$}  {status}{tries}  {time}  {message}",
+                    width = self.width
+                );
             }
             Shown::Nothing => {}
         }

@@ -4,7 +4,8 @@ use super::stop::{Stop, exit_code};
 use super::workbench::{self, Workbench};
 use super::{Format, output, print};
 use crate::documents::{
-    Config, Document, Documents, Override, Pipeline, Resource, apply_overrides, check_run, read_files,
+    Config, Document, Documents, Override, Pipeline, Resource, apply_overrides, check_run,
+    read_files,
 };
 use crate::drivers::Driver;
 use crate::launch::{self, Order};
@@ -47,9 +48,14 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
     let written = Written::read(&args)?;
-    let used = launch::resolve(&written.pipeline, &written.config, &written.config_path, args.locked)?;
+    let used = launch::resolve(
+        &written.pipeline,
+        &written.config,
+        &written.config_path,
+        args.locked,
+    )?;
     let wasm = workbench::sandbox()?;
-    let state = StateFolder::open(args.state.as_deref())?;
+    let state = StateFolder::locate(args.state.as_deref())?;
     say_drivers(&used, args.output);
     let order = Order {
         pipeline: written.pipeline,
@@ -60,6 +66,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
         rerun_of: None,
     };
     let launch = launch::new_run(order, used, &wasm, &state)?;
+    state.make()?;
     let bench = Workbench::open(state)?;
     launch::keep(&launch, &bench.state)?;
     let run = bench.drive(launch, None, args.output)?;
@@ -80,7 +87,7 @@ impl Written {
         let paths: Vec<_> = args.files.iter().chain(&args.resource).cloned().collect();
         let mut documents = read_files(&paths)?;
         let config_path = config_path(args, &documents)?;
-        if documents.configs.is_empty() {
+        if args.config.is_some() || documents.configs.is_empty() {
             documents.configs = read_files(std::slice::from_ref(&config_path))?.configs;
         }
         let mut pipeline = one("pipeline", "`steps`", &documents.pipelines)?.clone();
@@ -90,7 +97,9 @@ impl Written {
         check_run(&pipeline, &resource, definition, Some(&config)).into_result()?;
         if definition.is_none() {
             let kind = &resource.resource;
-            anstream::eprintln!("note: no definition of `{kind}` was given, so the spec is unchecked");
+            anstream::eprintln!(
+                "note: no definition of `{kind}` was given, so the spec is unchecked"
+            );
         }
         apply_overrides(&mut pipeline.value, &args.sets).map_err(Stop::invalid)?;
         Ok(Written {
@@ -104,12 +113,17 @@ impl Written {
 
 /// The operator's file: the one named, else the one beside the pipeline. Absolute, for the run keeps it.
 fn config_path(args: &RunArgs, documents: &Documents) -> Result<PathBuf, Stop> {
-    let path = match (&args.config, documents.configs.first(), documents.pipelines.first()) {
+    let path = match (
+        &args.config,
+        documents.configs.first(),
+        documents.pipelines.first(),
+    ) {
         (Some(named), _, _) => named.clone(),
         (None, Some(config), _) => PathBuf::from(config.file()),
-        (None, None, Some(pipeline)) => {
-            Path::new(pipeline.file()).parent().unwrap_or(Path::new("")).join("belt.yaml")
-        }
+        (None, None, Some(pipeline)) => Path::new(pipeline.file())
+            .parent()
+            .unwrap_or(Path::new(""))
+            .join("belt.yaml"),
         (None, None, None) => PathBuf::from("belt.yaml"),
     };
     std::path::absolute(&path).map_err(Stop::fault)
@@ -118,10 +132,14 @@ fn config_path(args: &RunArgs, documents: &Documents) -> Result<PathBuf, Stop> {
 fn one<'d, T>(what: &str, key: &str, found: &'d [Document<T>]) -> Result<&'d Document<T>, Stop> {
     match found {
         [one] => Ok(one),
-        [] => Err(Stop::invalid(anyhow::anyhow!("no {what} was given; it is a document with {key}"))),
+        [] => Err(Stop::invalid(anyhow::anyhow!(
+            "no {what} was given; it is a document with {key}"
+        ))),
         [first, second, ..] => {
             let (first, second) = (first.position(""), second.position(""));
-            Err(Stop::invalid(anyhow::anyhow!("two of a {what}, at {first} and {second}; a run takes one")))
+            Err(Stop::invalid(anyhow::anyhow!(
+                "two {what}s were given, at {first} and {second}; a run takes one"
+            )))
         }
     }
 }
@@ -135,7 +153,9 @@ fn say_drivers(used: &BTreeMap<String, Driver>, format: Format) {
         }
         for lacking in &driver.lacks {
             let name = &driver.name;
-            anstream::eprintln!("note: driver `{name}` wants `{lacking}` and belt.yaml grants less");
+            anstream::eprintln!(
+                "note: driver `{name}` wants `{lacking}` and belt.yaml grants less"
+            );
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::clock::rfc3339;
 use crate::documents::{Config, read_files};
 use crate::launch::{self, Launch, Order};
 use crate::logs::{self, LogLine};
+use crate::runs::Runs;
 use crate::runs::StoredRun;
 use crate::state::StateFolder;
 use crate::store::Embedded;
-use crate::runs::Runs;
 use crate::view::RunView;
-use beltline_engine::{Input, RunId};
+use beltline_engine::{Input, Refusal, RunId};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -112,29 +112,36 @@ pub(super) fn runs(verb: RunsVerb) -> Result<ExitCode, Stop> {
 }
 
 fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
-    let bench = read(common)?;
-    let views = block_on(async {
-        let mut views = Vec::new();
-        for id in bench.runs.latest(limit).await? {
-            if let Some(stored) = bench.runs.load(id).await? {
-                views.push(RunView::new(&stored, &[], &[]));
-            }
-        }
-        Ok::<_, Stop>(views)
-    })?;
+    let state = StateFolder::find(common.state.as_deref())?;
+    let views = if state.has_store() { views(&read(state)?, limit)? } else { Vec::new() };
     output::document(common.output, &views, |views| print::list(views))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The runs that can be read. One that cannot be does not hide the others.
+fn views(bench: &Workbench, limit: usize) -> Result<Vec<RunView>, Stop> {
+    block_on(async {
+        let mut views = Vec::new();
+        for id in bench.runs.latest(limit).await? {
+            match bench.runs.load(id).await {
+                Ok(Some(stored)) => views.push(RunView::new(&stored, &[], &[])),
+                Ok(None) => {}
+                Err(error) => anstream::eprintln!("run {id} cannot be read: {error}"),
+            }
+        }
+        Ok(views)
+    })
+}
+
 fn get(which: &Which) -> Result<ExitCode, Stop> {
-    let bench = read(&which.common)?;
+    let bench = read_runs(&which.common)?;
     let id = pick(&bench.runs, which)?;
     output::document(which.common.output, &bench.view(id)?, print::details)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn show_logs(which: &Which, step: Option<&str>) -> Result<ExitCode, Stop> {
-    let bench = read(&which.common)?;
+    let bench = read_runs(&which.common)?;
     let id = pick(&bench.runs, which)?;
     let stored = load(&bench.runs, id)?;
     if let Some(step) = step {
@@ -147,11 +154,18 @@ fn show_logs(which: &Which, step: Option<&str>) -> Result<ExitCode, Stop> {
 }
 
 fn log_lines(lines: &[LogLine]) -> String {
-    let width = lines.iter().map(|line| line.step.chars().count()).max().unwrap_or_default();
+    let width = lines
+        .iter()
+        .map(|line| line.step.chars().count())
+        .max()
+        .unwrap_or_default();
     let line = |line: &LogLine| {
         let (at, level) = (rfc3339(line.at_ms), line.level.as_str());
         let fields = print::fields(&line.fields);
-        format!("{at} {:>width$} {level:<5} {}{fields}\n", line.step, line.message)
+        format!(
+            "{at} {:>width$} {level:<5} {}{fields}\n",
+            line.step, line.message
+        )
     };
     lines.iter().map(line).collect()
 }
@@ -161,8 +175,14 @@ fn retry(which: &Which, anew: &Anew, from: Option<&str>) -> Result<ExitCode, Sto
     let stored = load(&bench.runs, pick(&bench.runs, which)?)?;
     let from = from.map(|step| step_index(&stored, step)).transpose()?;
     let input = Input::Retry { from };
-    if let Some(refusal) = stored.run.refuses(&input) {
-        return Err(Stop::invalid(refusal));
+    match stored.run.refuses(&input) {
+        None => {}
+        Some(Refusal::NotEnded { status }) => {
+            return Err(Stop::invalid(anyhow::anyhow!(
+                "the run has not ended: it is {status}; `belt runs resume` has it go on"
+            )));
+        }
+        Some(refusal) => return Err(Stop::invalid(refusal)),
     }
     go_on(&bench, stored, anew, vec![input], which.common.output)
 }
@@ -177,7 +197,13 @@ fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
         return Ok(exit_code(status));
     }
     let epoch = stored.run.head.epoch.saturating_add(1);
-    go_on(&bench, stored, anew, vec![Input::Claim { epoch }], which.common.output)
+    go_on(
+        &bench,
+        stored,
+        anew,
+        vec![Input::Claim { epoch }],
+        which.common.output,
+    )
 }
 
 fn go_on(
@@ -193,9 +219,10 @@ fn go_on(
 
 fn rerun(which: &Which, anew: Anew) -> Result<ExitCode, Stop> {
     let bench = write(&which.common)?;
-    let stored = load(&bench.runs, pick(&bench.runs, which)?)?;
+    let mut stored = load(&bench.runs, pick(&bench.runs, which)?)?;
     let wasm = workbench::sandbox()?;
     let (config, entries) = operator(&stored, &anew)?;
+    Arc::make_mut(&mut stored.record).config = config.clone();
     let order = Order {
         pipeline: (*stored.pipeline).clone(),
         resource: (&stored).into(),
@@ -223,8 +250,9 @@ fn finish(
 
 fn reopen(bench: &Workbench, mut stored: StoredRun, anew: &Anew) -> Result<Launch, Stop> {
     let wasm = workbench::sandbox()?;
-    let (_, entries) = operator(&stored, anew)?;
+    let (config, entries) = operator(&stored, anew)?;
     let record = Arc::make_mut(&mut stored.record);
+    record.config = config;
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Stop::fault);
     if let Some(workspace) = &anew.workspace {
         record.workspace = Some(absolute(workspace)?);
@@ -248,20 +276,30 @@ fn operator(stored: &StoredRun, anew: &Anew) -> Result<(PathBuf, Config), Stop> 
 
 fn not_a_config(path: &Path) -> Stop {
     let path = path.display();
-    Stop::invalid(anyhow::anyhow!("`{path}` has no `drivers`; name the operator's file with --config"))
+    Stop::invalid(anyhow::anyhow!(
+        "`{path}` has no `drivers`; name the operator's file with --config"
+    ))
 }
 
-fn read(common: &Common) -> Result<Workbench, Stop> {
+fn read_runs(common: &Common) -> Result<Workbench, Stop> {
     let state = StateFolder::find(common.state.as_deref())?;
+    if state.has_store() { read(state) } else { Err(no_runs()) }
+}
+
+fn read(state: StateFolder) -> Result<Workbench, Stop> {
     let store = Embedded::open_read_only(&state.store())?;
     for damage in store.damage() {
         anstream::eprintln!("damaged: {damage}");
     }
-    Ok(Workbench { state, runs: Runs::new(Arc::new(store)) })
+    Ok(Workbench {
+        state,
+        runs: Runs::new(Arc::new(store)),
+    })
 }
 
 fn write(common: &Common) -> Result<Workbench, Stop> {
-    Workbench::open(StateFolder::find(common.state.as_deref())?)
+    let state = StateFolder::find(common.state.as_deref())?;
+    if state.has_store() { Workbench::open(state) } else { Err(no_runs()) }
 }
 
 fn pick(runs: &Runs, which: &Which) -> Result<RunId, Stop> {
@@ -269,10 +307,13 @@ fn pick(runs: &Runs, which: &Which) -> Result<RunId, Stop> {
         Some(id) => Ok(id),
         None => {
             let latest = block_on(runs.latest(1))?;
-            let none = || Stop::invalid(anyhow::anyhow!("there are no runs yet"));
-            latest.first().copied().ok_or_else(none)
+            latest.first().copied().ok_or_else(no_runs)
         }
     }
+}
+
+fn no_runs() -> Stop {
+    Stop::invalid(anyhow::anyhow!("there are no runs yet"))
 }
 
 fn load(runs: &Runs, id: RunId) -> Result<StoredRun, Stop> {
@@ -283,7 +324,14 @@ fn step_index(stored: &StoredRun, id: &str) -> Result<u32, Stop> {
     let steps = &stored.pipeline.steps;
     let found = (0_u32..).zip(steps).find(|(_, step)| step.id == id);
     found.map(|(index, _)| index).ok_or_else(|| {
-        let known = steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>().join(", ");
-        Stop::invalid(anyhow::anyhow!("the run has no step `{id}`; it has {known}"))
+        let known = steps
+            .iter()
+            .map(|step| step.id.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let known = if known.is_empty() { "none" } else { &known };
+        Stop::invalid(anyhow::anyhow!(
+            "the run has no step `{id}`; it has {known}"
+        ))
     })
 }

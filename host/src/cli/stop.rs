@@ -29,12 +29,18 @@ impl Stop {
 
     /// What was asked for cannot be done as it was asked.
     pub(super) fn invalid(error: impl Into<anyhow::Error>) -> Self {
-        Stop { code: INVALID, error: error.into() }
+        Stop {
+            code: INVALID,
+            error: error.into(),
+        }
     }
 
     /// This machine, its files or its store refuse.
     pub(super) fn fault(error: impl Into<anyhow::Error>) -> Self {
-        Stop { code: FAULT, error: error.into() }
+        Stop {
+            code: FAULT,
+            error: error.into(),
+        }
     }
 
     /// Says why on stderr, causes and all, and gives the exit code.
@@ -67,14 +73,18 @@ impl From<Diagnostics> for Stop {
 
 impl From<LaunchError> for Stop {
     fn from(error: LaunchError) -> Self {
-        if error.is_fault() { Stop::fault(error) } else { Stop::invalid(error) }
+        if error.is_fault() {
+            Stop::fault(error)
+        } else {
+            Stop::invalid(error)
+        }
     }
 }
 
 impl From<StateError> for Stop {
     fn from(error: StateError) -> Self {
         match error {
-            StateError::NotFound => Stop::invalid(error),
+            StateError::NotFound | StateError::Missing(_) => Stop::invalid(error),
             StateError::Io { .. } | StateError::DamagedDriver { .. } => Stop::fault(error),
         }
     }

@@ -4,9 +4,9 @@
 //! A run is driven on a thread of its own. The main thread waits for it and for Ctrl-C: the first asks the run to
 //! stop, the second ends it at once.
 
+use super::Format;
 use super::progress::Progress;
 use super::stop::Stop;
-use super::Format;
 use crate::launch::Launch;
 use crate::logs::{LogLine, LogSink, RunLog};
 use crate::runner::{Runner, RunnerError};
@@ -20,6 +20,7 @@ use beltline_engine::{Input, Run, RunId};
 use std::sync::Arc;
 use std::thread;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// An opened state folder.
@@ -32,7 +33,10 @@ impl Workbench {
     /// Opens the store of a state folder, for this process alone.
     pub(super) fn open(state: StateFolder) -> Result<Self, Stop> {
         let store = Embedded::open(&state.store())?;
-        Ok(Workbench { state, runs: Runs::new(Arc::new(store)) })
+        Ok(Workbench {
+            state,
+            runs: Runs::new(Arc::new(store)),
+        })
     }
 
     /// Drives a run to its end. `inputs` is `None` for a new run.
@@ -45,22 +49,23 @@ impl Workbench {
         let id = launch.stored.run.id.to_string();
         let log = RunLog::open(&self.state.logs(), &id).map_err(Stop::fault)?;
         let progress = Arc::new(Progress::new(&launch.stored, format));
-        let sink = Arc::new(Tee { log, progress: Arc::clone(&progress) });
+        let sink = Arc::new(Tee {
+            log,
+            progress: Arc::clone(&progress),
+        });
         let (ask, inbox) = mpsc::unbounded_channel();
         let runs = self.runs.clone();
         let observer = Arc::clone(&progress);
-        let driving = thread::Builder::new().name("run".into()).spawn(move || {
-            let runner =
-                Runner::new(runs, launch.stored, launch.drivers, sink, inbox, &*observer);
+        let drive = move || {
+            let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, &*observer);
             block_on(async {
                 match inputs {
                     None => runner.create().await,
                     Some(inputs) => runner.drive(inputs).await,
                 }
             })
-        });
-        let driving = driving.context("cannot start a thread for the run").map_err(Stop::fault)?;
-        let ended = wait(driving, &ask, &progress);
+        };
+        let ended = block_on(wait(drive, &ask, &progress));
         progress.finish();
         ended?.map_err(Stop::from)
     }
@@ -82,7 +87,9 @@ impl Workbench {
 
 /// A run that is not there.
 pub(super) fn no_such_run(id: RunId) -> Stop {
-    Stop::invalid(anyhow::anyhow!("there is no run {id}; `belt runs list` names those there are"))
+    Stop::invalid(anyhow::anyhow!(
+        "there is no run {id}; `belt runs list` names those there are"
+    ))
 }
 
 /// Starts the sandbox, and says where this machine makes it slow.
@@ -97,34 +104,43 @@ pub(super) fn sandbox() -> Result<WasmHost, Stop> {
 /// Runs a future on this thread.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime needs but an epoll and an event descriptor").block_on(future)
+    runtime
+        .expect("a runtime needs but an epoll and an event descriptor")
+        .block_on(future)
 }
 
-/// Waits for the run, handing it what Ctrl-C asks for.
-fn wait(
-    driving: thread::JoinHandle<Result<Run, RunnerError>>,
+/// Has a thread drive the run and waits for it, handing it what Ctrl-C asks for. Listens before the run begins:
+/// no Ctrl-C is missed, and none ends the process.
+async fn wait(
+    drive: impl FnOnce() -> Result<Run, RunnerError> + Send + 'static,
     ask: &mpsc::UnboundedSender<Input>,
     progress: &Progress,
 ) -> Result<Result<Run, RunnerError>, Stop> {
-    block_on(async {
-        let mut driven = tokio::task::spawn_blocking(move || driving.join());
-        let mut asked = 0_u32;
-        loop {
-            tokio::select! {
-                joined = &mut driven => {
-                    let joined = joined.context("the run's thread is gone").map_err(Stop::fault)?;
-                    return joined.map_err(|_| Stop::fault(anyhow::anyhow!("the host panicked; the run can be resumed")));
-                }
-                interrupt = tokio::signal::ctrl_c() => {
-                    interrupt.context("cannot listen for Ctrl-C").map_err(Stop::fault)?;
-                    asked += 1;
-                    progress.cancelling(asked > 1);
-                    // The run may have ended meanwhile: then there is nobody left to ask.
-                    let _ = ask.send(Input::Cancel { force: asked > 1 });
-                }
+    let mut interrupts = signal(SignalKind::interrupt())
+        .context("cannot listen for Ctrl-C")
+        .map_err(Stop::fault)?;
+    let driving = thread::Builder::new()
+        .name("run".into())
+        .spawn(drive)
+        .context("cannot start a thread for the run")
+        .map_err(Stop::fault)?;
+    let mut driven = tokio::task::spawn_blocking(move || driving.join());
+    let mut asked = 0_u32;
+    loop {
+        tokio::select! {
+            joined = &mut driven => {
+                let joined = joined.context("the run's thread is gone").map_err(Stop::fault)?;
+                let panicked = || anyhow::anyhow!("the host panicked; the run can be resumed");
+                return joined.map_err(|_| Stop::fault(panicked()));
+            }
+            Some(()) = interrupts.recv() => {
+                asked += 1;
+                progress.cancelling(asked > 1);
+                // The run may have ended meanwhile: then there is nobody left to ask.
+                let _ = ask.send(Input::Cancel { force: asked > 1 });
             }
         }
-    })
+    }
 }
 
 /// A run's lines go into its log and past the eyes of whoever watches.

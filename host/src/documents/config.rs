@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use beltline_wire::{OutAccess, WorkspaceAccess};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::digest::Digest;
 
 use super::diagnostics::Report;
 use super::fields::{self, Fields, Hints, hint, renamed};
@@ -31,12 +34,8 @@ pub const OUTPUT_BYTES_MAX: u64 = 256 << 10;
 pub const LOG_BYTES_MAX: u64 = 256 << 20;
 /// The most lines of log that one attempt may be allowed.
 pub const LOG_LINES_MAX: u64 = 1_000_000;
-/// The most bytes that one attempt may be allowed to write into files.
-pub const WRITTEN_BYTES_MAX: u64 = 1 << 40;
-/// The most files that one attempt may be allowed to make.
-pub const FILES_MAX: u64 = 10_000_000;
 /// The most table elements that one attempt may be allowed.
-pub const TABLE_ELEMENTS_MAX: u64 = 10_000_000;
+pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
 
 /// The operator's configuration, checked. Serialised, it is its canonical JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,7 +83,7 @@ pub struct WasmDriver {
     pub path: PathBuf,
     /// `sha256:` and 64 digits; without it any file at `path` will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// What it may do.
     pub grants: Grants,
     /// What it may use, where that differs from the sandbox's defaults.
@@ -114,33 +113,9 @@ pub struct NativeDriver {
 #[serde(deny_unknown_fields)]
 pub struct Grants {
     /// The directory that the run works on, at `/workspace`.
-    pub workspace: WorkspaceGrant,
+    pub workspace: WorkspaceAccess,
     /// The run's own folder, at `/out`.
-    pub out: OutGrant,
-}
-
-/// A grant of the workspace.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkspaceGrant {
-    /// It is not there.
-    #[default]
-    None,
-    /// It can be read.
-    Ro,
-    /// It can be read and written: an effect.
-    Rw,
-}
-
-/// A grant of the run's own folder.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutGrant {
-    /// It is not there.
-    #[default]
-    None,
-    /// It can be read and written.
-    Rw,
+    pub out: OutAccess,
 }
 
 /// What one attempt may use; `None` stands for the sandbox's default.
@@ -181,16 +156,6 @@ pub struct Limits {
     /// Log, in lines, at most [`LOG_LINES_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_lines: Option<u64>,
-    /// Bytes written into files, at most [`WRITTEN_BYTES_MAX`].
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "optional_size_text"
-    )]
-    pub written: Option<u64>,
-    /// Files made, at most [`FILES_MAX`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub files: Option<u64>,
 }
 
 /// How a native driver is reached.
@@ -363,30 +328,27 @@ fn read_path(node: &Node, report: &Report) -> Option<PathBuf> {
     Some(PathBuf::from(path))
 }
 
-fn read_digest(node: &Node, report: &Report) -> Option<String> {
-    let digest = fields::text(node, report)?;
-    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if hex.len() != 64 || !hex.bytes().all(is_hex) {
+fn read_digest(node: &Node, report: &Report) -> Option<Digest> {
+    let digest = fields::text(node, report)?.parse().ok();
+    if digest.is_none() {
         let message =
             "a digest is `sha256:` and 64 digits from 0-9a-f, as `belt drivers inspect` prints it";
         report.at(node.mark, message);
-        return None;
     }
-    Some(digest)
+    digest
 }
 
 fn read_grants(node: &Node, report: &Report) -> Option<Grants> {
     let mut fields = Fields::open("`grants`", node, report)?;
     let workspaces = &[
-        ("none", WorkspaceGrant::None),
-        ("ro", WorkspaceGrant::Ro),
-        ("rw", WorkspaceGrant::Rw),
+        ("none", WorkspaceAccess::None),
+        ("ro", WorkspaceAccess::Ro),
+        ("rw", WorkspaceAccess::Rw),
     ];
     let workspace = fields
         .optional("workspace", fields::word(workspaces))
         .unwrap_or_default();
-    let outs = &[("none", OutGrant::None), ("rw", OutGrant::Rw)];
+    let outs = &[("none", OutAccess::None), ("rw", OutAccess::Rw)];
     let out = fields
         .optional("out", fields::word(outs))
         .unwrap_or_default();
@@ -405,8 +367,6 @@ fn read_limits(node: &Node, report: &Report) -> Option<Limits> {
         output: fields.optional("output", fields::size(0, OUTPUT_BYTES_MAX)),
         log: fields.optional("log", fields::size(0, LOG_BYTES_MAX)),
         log_lines: fields.optional("log_lines", fields::whole(0, LOG_LINES_MAX)),
-        written: fields.optional("written", fields::size(0, WRITTEN_BYTES_MAX)),
-        files: fields.optional("files", fields::whole(0, FILES_MAX)),
     };
     fields.finish(LIMITS_HINTS);
     Some(limits)

@@ -16,8 +16,15 @@ const PACKAGE: &str = "beltline:driver";
 const WIT_VERSION: &str = "0.1.0";
 
 /// What else a driver may import: linked whole, denied at the call where it is not granted.
-const WASI_PACKAGES: [&str; 7] =
-    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"];
+const WASI_PACKAGES: [&str; 7] = [
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:filesystem",
+    "wasi:http",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets",
+];
 const WASI_VERSION: &str = "0.2";
 
 /// What a driver file says about itself.
@@ -45,19 +52,25 @@ pub enum InspectError {
     #[error("is no WebAssembly component, or a damaged one: {0}")]
     Malformed(String),
     /// A core module, as `wasm32-unknown-unknown` makes them.
-    #[error("is a core module and no component; build it for `wasm32-wasip2`, or with `drivers/build`")]
+    #[error(
+        "is a core module and no component; build it for `wasm32-wasip2`, or with `drivers/build`"
+    )]
     CoreModule,
     /// Some other component.
     #[error("exports no `reconcile`; a driver exports `{PACKAGE}/reconciler@{WIT_VERSION}`")]
     NoReconciler,
     /// Built for a version that this host does not speak.
-    #[error("was built for {PACKAGE} {found}; this host speaks {WIT_VERSION}: rebuild one or update the other")]
+    #[error(
+        "was built for {PACKAGE} {found}; this host speaks {WIT_VERSION}: rebuild one or update the other"
+    )]
     WitVersion {
         /// The version that it was built for.
         found: String,
     },
     /// An import that no grant can satisfy.
-    #[error("imports `{0}`, which this host does not offer; it offers {PACKAGE} {WIT_VERSION}, wasi:cli {WASI_VERSION} and wasi:http {WASI_VERSION}")]
+    #[error(
+        "imports `{0}`, which this host does not offer; it offers {PACKAGE} {WIT_VERSION}, wasi:cli {WASI_VERSION} and wasi:http {WASI_VERSION}"
+    )]
     Import(String),
     /// A manifest that cannot be read.
     #[error("its section `{MANIFEST_SECTION}` cannot be read: {0}")]
@@ -85,7 +98,13 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
         check_import(import)?;
     }
     let manifest = manifest(&found.manifests)?;
-    Ok(Inspection { digest: Digest::of(bytes), bytes: size, wit, imports: found.imports, manifest })
+    Ok(Inspection {
+        digest: Digest::of(bytes),
+        bytes: size,
+        wit,
+        imports: found.imports,
+        manifest,
+    })
 }
 
 #[derive(Default)]
@@ -97,7 +116,8 @@ struct Found<'bytes> {
 
 /// Reads the outline of a component: its own imports and exports, and our section at any level.
 fn walk(bytes: &[u8]) -> Result<Found<'_>, InspectError> {
-    let malformed = |error: wasmparser::BinaryReaderError| InspectError::Malformed(error.to_string());
+    let malformed =
+        |error: wasmparser::BinaryReaderError| InspectError::Malformed(error.to_string());
     let mut found = Found::default();
     let mut depth = 0_u32;
     let mut ended = false;
@@ -105,7 +125,10 @@ fn walk(bytes: &[u8]) -> Result<Found<'_>, InspectError> {
         // Only the payloads named here matter; the list of the others grows with the format.
         #[allow(clippy::wildcard_enum_match_arm)]
         match payload.map_err(malformed)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => {
                 return Err(InspectError::CoreModule);
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
@@ -113,12 +136,16 @@ fn walk(bytes: &[u8]) -> Result<Found<'_>, InspectError> {
             Payload::End(_) => depth -= 1,
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    found.imports.push(import.map_err(malformed)?.name.name.to_owned());
+                    found
+                        .imports
+                        .push(import.map_err(malformed)?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    found.exports.push(export.map_err(malformed)?.name.name.to_owned());
+                    found
+                        .exports
+                        .push(export.map_err(malformed)?.name.name.to_owned());
                 }
             }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
@@ -127,12 +154,18 @@ fn walk(bytes: &[u8]) -> Result<Found<'_>, InspectError> {
             _ => {}
         }
     }
-    if ended { Ok(found) } else { Err(InspectError::Malformed("it ends too early".into())) }
+    if ended {
+        Ok(found)
+    } else {
+        Err(InspectError::Malformed("it ends too early".into()))
+    }
 }
 
 fn reconciler_version(exports: &[String]) -> Result<String, InspectError> {
     let prefix = format!("{PACKAGE}/reconciler@");
-    let version = exports.iter().find_map(|export| export.strip_prefix(&prefix));
+    let version = exports
+        .iter()
+        .find_map(|export| export.strip_prefix(&prefix));
     let version = version.ok_or(InspectError::NoReconciler)?;
     check_version(version).map(|()| version.to_owned())
 }
@@ -144,21 +177,31 @@ fn check_import(import: &str) -> Result<(), InspectError> {
         return check_version(version);
     }
     let is_wasi = WASI_PACKAGES.contains(&package) && is_compatible(version, WASI_VERSION);
-    if is_wasi { Ok(()) } else { Err(InspectError::Import(import.to_owned())) }
+    if is_wasi {
+        Ok(())
+    } else {
+        Err(InspectError::Import(import.to_owned()))
+    }
 }
 
 fn check_version(version: &str) -> Result<(), InspectError> {
-    let line = WIT_VERSION.rsplit_once('.').map_or(WIT_VERSION, |(line, _)| line);
+    let line = WIT_VERSION
+        .rsplit_once('.')
+        .map_or(WIT_VERSION, |(line, _)| line);
     if is_compatible(version, line) {
         Ok(())
     } else {
-        Err(InspectError::WitVersion { found: version.to_owned() })
+        Err(InspectError::WitVersion {
+            found: version.to_owned(),
+        })
     }
 }
 
 /// Whether `version` is of the line `major.minor`; below 1.0 a minor version is what may break.
 fn is_compatible(version: &str, line: &str) -> bool {
-    version.strip_prefix(line).is_some_and(|patch| patch.starts_with('.'))
+    version
+        .strip_prefix(line)
+        .is_some_and(|patch| patch.starts_with('.'))
 }
 
 fn manifest(sections: &[&[u8]]) -> Result<Option<Manifest>, InspectError> {

@@ -18,16 +18,9 @@ pub struct HeadRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 enum PhaseRecord {
-    Running {
-        deadline: u64,
-    },
-    Cancelling {
-        until: u64,
-    },
-    Ended {
-        at: u64,
-        end: EndRecord,
-    },
+    Running { deadline: u64 },
+    Cancelling { until: u64 },
+    Ended { at: u64, end: EndRecord },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,22 +48,55 @@ pub struct StepRecord {
 #[serde(tag = "state", rename_all = "snake_case")]
 enum StateRecord {
     Pending,
-    Waiting { attempt: u32, since: u64, deadline: u64 },
-    Running { attempt: u32, starts: u32, started: u64, deadline: u64, placement: Placement },
-    Retrying { at: u64, failure: Failure },
-    Succeeded { at: u64, message: String, output: bool },
-    Failed { at: u64, failure: Failure },
-    Skipped { at: u64 },
-    Cancelled { at: u64, reason: Option<String> },
-    TimedOut { at: u64, failure: Failure },
+    Waiting {
+        attempt: u32,
+        since: u64,
+        deadline: u64,
+    },
+    Running {
+        attempt: u32,
+        starts: u32,
+        started: u64,
+        deadline: u64,
+        placement: Placement,
+    },
+    Retrying {
+        at: u64,
+        failure: Failure,
+    },
+    Succeeded {
+        at: u64,
+        message: String,
+        output: bool,
+    },
+    Failed {
+        at: u64,
+        failure: Failure,
+    },
+    Skipped {
+        at: u64,
+    },
+    Cancelled {
+        at: u64,
+        reason: Option<String>,
+    },
+    TimedOut {
+        at: u64,
+        failure: Failure,
+    },
 }
 
 impl From<&Head> for HeadRecord {
     fn from(head: &Head) -> Self {
         let phase = match head.phase.clone() {
-            Phase::Running { deadline_ms: deadline } => PhaseRecord::Running { deadline },
+            Phase::Running {
+                deadline_ms: deadline,
+            } => PhaseRecord::Running { deadline },
             Phase::Cancelling { until_ms: until } => PhaseRecord::Cancelling { until },
-            Phase::Ended { at_ms: at, end } => PhaseRecord::Ended { at, end: end.into() },
+            Phase::Ended { at_ms: at, end } => PhaseRecord::Ended {
+                at,
+                end: end.into(),
+            },
         };
         HeadRecord {
             revision: head.revision,
@@ -86,9 +112,14 @@ impl From<&Head> for HeadRecord {
 impl From<HeadRecord> for Head {
     fn from(record: HeadRecord) -> Self {
         let phase = match record.phase {
-            PhaseRecord::Running { deadline: deadline_ms } => Phase::Running { deadline_ms },
+            PhaseRecord::Running {
+                deadline: deadline_ms,
+            } => Phase::Running { deadline_ms },
             PhaseRecord::Cancelling { until: until_ms } => Phase::Cancelling { until_ms },
-            PhaseRecord::Ended { at: at_ms, end } => Phase::Ended { at_ms, end: end.into() },
+            PhaseRecord::Ended { at: at_ms, end } => Phase::Ended {
+                at_ms,
+                end: end.into(),
+            },
         };
         Head {
             revision: record.revision,
@@ -151,20 +182,38 @@ impl From<StepState> for StateRecord {
     fn from(state: StepState) -> Self {
         match state {
             StepState::Pending => StateRecord::Pending,
-            StepState::Waiting { attempt, since_ms: since, deadline_ms: deadline } => {
-                StateRecord::Waiting { attempt, since, deadline }
-            }
+            StepState::Waiting {
+                attempt,
+                since_ms: since,
+                deadline_ms: deadline,
+            } => StateRecord::Waiting {
+                attempt,
+                since,
+                deadline,
+            },
             StepState::Running {
                 attempt,
                 starts,
                 started_ms: started,
                 deadline_ms: deadline,
                 placement,
-            } => StateRecord::Running { attempt, starts, started, deadline, placement },
+            } => StateRecord::Running {
+                attempt,
+                starts,
+                started,
+                deadline,
+                placement,
+            },
             StepState::Retrying { at_ms: at, failure } => StateRecord::Retrying { at, failure },
-            StepState::Succeeded { at_ms: at, message, output } => {
-                StateRecord::Succeeded { at, message, output }
-            }
+            StepState::Succeeded {
+                at_ms: at,
+                message,
+                output,
+            } => StateRecord::Succeeded {
+                at,
+                message,
+                output,
+            },
             StepState::Failed { at_ms: at, failure } => StateRecord::Failed { at, failure },
             StepState::Skipped { at_ms: at } => StateRecord::Skipped { at },
             StepState::Cancelled { at_ms: at, reason } => StateRecord::Cancelled { at, reason },
@@ -177,20 +226,38 @@ impl From<StateRecord> for StepState {
     fn from(record: StateRecord) -> Self {
         match record {
             StateRecord::Pending => StepState::Pending,
-            StateRecord::Waiting { attempt, since: since_ms, deadline: deadline_ms } => {
-                StepState::Waiting { attempt, since_ms, deadline_ms }
-            }
+            StateRecord::Waiting {
+                attempt,
+                since: since_ms,
+                deadline: deadline_ms,
+            } => StepState::Waiting {
+                attempt,
+                since_ms,
+                deadline_ms,
+            },
             StateRecord::Running {
                 attempt,
                 starts,
                 started: started_ms,
                 deadline: deadline_ms,
                 placement,
-            } => StepState::Running { attempt, starts, started_ms, deadline_ms, placement },
+            } => StepState::Running {
+                attempt,
+                starts,
+                started_ms,
+                deadline_ms,
+                placement,
+            },
             StateRecord::Retrying { at: at_ms, failure } => StepState::Retrying { at_ms, failure },
-            StateRecord::Succeeded { at: at_ms, message, output } => {
-                StepState::Succeeded { at_ms, message, output }
-            }
+            StateRecord::Succeeded {
+                at: at_ms,
+                message,
+                output,
+            } => StepState::Succeeded {
+                at_ms,
+                message,
+                output,
+            },
             StateRecord::Failed { at: at_ms, failure } => StepState::Failed { at_ms, failure },
             StateRecord::Skipped { at: at_ms } => StepState::Skipped { at_ms },
             StateRecord::Cancelled { at: at_ms, reason } => StepState::Cancelled { at_ms, reason },
@@ -208,10 +275,19 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn check_step(state: StepState, expected: &Expect) {
-        let step = Step { round: 1, attempts: 2, first_attempt: 1, first_started_ms: Some(5), state };
+        let step = Step {
+            round: 1,
+            attempts: 2,
+            first_attempt: 1,
+            first_started_ms: Some(5),
+            state,
+        };
         let bytes = encode(StepRecord::from(&step));
         expected.assert_eq(std::str::from_utf8(&bytes).unwrap());
-        assert_eq!(Step::from(decode::<StepRecord>("step", &bytes).unwrap()), step);
+        assert_eq!(
+            Step::from(decode::<StepRecord>("step", &bytes).unwrap()),
+            step
+        );
     }
 
     /// Records already on people's disks: a text here changes only with the record version.
@@ -227,15 +303,28 @@ mod tests {
                     deadline_ms: 9,
                     placement: Placement::Wasm { effects: true },
                 },
-                expect![[r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"running","attempt":2,"starts":1,"started":5,"deadline":9,"placement":{"wasm":{"effects":true}}}"#]],
+                expect![[
+                    r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"running","attempt":2,"starts":1,"started":5,"deadline":9,"placement":{"wasm":{"effects":true}}}"#
+                ]],
             ),
             (
-                StepState::Retrying { at_ms: 7, failure: failure.clone() },
-                expect![[r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"retrying","at":7,"failure":{"kind":{"retryable":{"after_ms":9}},"reason":"busy"}}"#]],
+                StepState::Retrying {
+                    at_ms: 7,
+                    failure: failure.clone(),
+                },
+                expect![[
+                    r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"retrying","at":7,"failure":{"kind":{"retryable":{"after_ms":9}},"reason":"busy"}}"#
+                ]],
             ),
             (
-                StepState::Succeeded { at_ms: 7, message: "ok".into(), output: true },
-                expect![[r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"succeeded","at":7,"message":"ok","output":true}"#]],
+                StepState::Succeeded {
+                    at_ms: 7,
+                    message: "ok".into(),
+                    output: true,
+                },
+                expect![[
+                    r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"succeeded","at":7,"message":"ok","output":true}"#
+                ]],
             ),
         ];
         for (state, expected) in cases {
@@ -243,10 +332,20 @@ mod tests {
         }
         let others = [
             StepState::Pending,
-            StepState::Waiting { attempt: 2, since_ms: 1, deadline_ms: 2 },
-            StepState::Failed { at_ms: 1, failure: failure.clone() },
+            StepState::Waiting {
+                attempt: 2,
+                since_ms: 1,
+                deadline_ms: 2,
+            },
+            StepState::Failed {
+                at_ms: 1,
+                failure: failure.clone(),
+            },
             StepState::Skipped { at_ms: 1 },
-            StepState::Cancelled { at_ms: 1, reason: Some("asked".into()) },
+            StepState::Cancelled {
+                at_ms: 1,
+                reason: Some("asked".into()),
+            },
             StepState::TimedOut { at_ms: 1, failure },
         ];
         for state in others {
@@ -258,26 +357,53 @@ mod tests {
     #[test]
     fn a_head_is_stored_so_and_read_back() {
         let ends = [
-            (End::Succeeded, expect![[r#"{"v":1,"revision":3,"epoch":1,"round":2,"created":1,"updated":4,"phase":"ended","at":4,"end":"succeeded"}"#]]),
             (
-                End::Failed { step: 1, failure: Failure::new(FailureKind::Trap, "boom") },
-                expect![[r#"{"v":1,"revision":3,"epoch":1,"round":2,"created":1,"updated":4,"phase":"ended","at":4,"end":{"failed":{"step":1,"failure":{"kind":"trap","reason":"boom"}}}}"#]],
+                End::Succeeded,
+                expect![[
+                    r#"{"v":1,"revision":3,"epoch":1,"round":2,"created":1,"updated":4,"phase":"ended","at":4,"end":"succeeded"}"#
+                ]],
+            ),
+            (
+                End::Failed {
+                    step: 1,
+                    failure: Failure::new(FailureKind::Trap, "boom"),
+                },
+                expect![[
+                    r#"{"v":1,"revision":3,"epoch":1,"round":2,"created":1,"updated":4,"phase":"ended","at":4,"end":{"failed":{"step":1,"failure":{"kind":"trap","reason":"boom"}}}}"#
+                ]],
             ),
         ];
         for (end, expected) in ends {
             let phase = Phase::Ended { at_ms: 4, end };
-            let head = Head { revision: 3, epoch: 1, round: 2, created_ms: 1, updated_ms: 4, phase };
+            let head = Head {
+                revision: 3,
+                epoch: 1,
+                round: 2,
+                created_ms: 1,
+                updated_ms: 4,
+                phase,
+            };
             let bytes = encode(HeadRecord::from(&head));
             expected.assert_eq(std::str::from_utf8(&bytes).unwrap());
-            assert_eq!(Head::from(decode::<HeadRecord>("head", &bytes).unwrap()), head);
+            assert_eq!(
+                Head::from(decode::<HeadRecord>("head", &bytes).unwrap()),
+                head
+            );
         }
     }
 
     #[test]
     fn a_record_of_another_version_is_refused_by_name() {
         let error = decode::<StepRecord>("step/1", br#"{"v":2,"anything":1}"#).unwrap_err();
-        assert_eq!(error.to_string(), "the record `step/1` is of version 2; this host reads version 1");
+        assert_eq!(
+            error.to_string(),
+            "the record `step/1` is of version 2; this host reads version 1"
+        );
         let error = decode::<StepRecord>("step/1", br#"{"v":1}"#).unwrap_err();
-        assert!(error.to_string().starts_with("the record `step/1` cannot be read: missing field"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("the record `step/1` cannot be read: missing field")
+        );
     }
 }

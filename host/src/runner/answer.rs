@@ -8,8 +8,15 @@ use std::sync::Arc;
 /// The answer, and the output where there is one.
 pub(super) fn from(ended: Ended) -> (Answer, Option<Arc<str>>) {
     let failure = match ended {
-        Ended::Outcome { message, output, requeue_after_ms: _ } => {
-            let answer = Answer::Succeeded { message, output: output.is_some() };
+        Ended::Outcome {
+            message,
+            output,
+            requeue_after_ms: _,
+        } => {
+            let answer = Answer::Succeeded {
+                message,
+                output: output.is_some(),
+            };
             return (answer, output);
         }
         Ended::Failure(failure) => guest_failure(failure),

@@ -7,9 +7,7 @@ use super::offered::Offered;
 use crate::documents::StepDocument;
 use crate::logs::LogSink;
 use crate::runs::StoredRun;
-use crate::wasm::{
-    Attempt, CancelFlag, Ended, Folder, Loaded, Request, RunInfo, StepLog,
-};
+use crate::wasm::{Attempt, CancelFlag, Ended, Folder, Loaded, Request, RunInfo};
 use beltline_engine::{Effect, Placement, Run, StepState};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -22,9 +20,9 @@ use std::task::Poll;
 /// What performs a step: a loaded driver with what it is granted in this run.
 pub struct StepDriver {
     /// The driver.
-    pub loaded: Loaded,
+    pub loaded: Arc<Loaded>,
     /// The folders that it sees.
-    pub folders: Vec<Folder>,
+    pub folders: Arc<[Folder]>,
     /// Where it runs, and whether it can touch the outside world.
     pub placement: Placement,
 }
@@ -39,7 +37,7 @@ pub(super) struct Finished {
 
 pub(super) struct Attempts {
     stored: StoredRun,
-    drivers: Vec<Arc<StepDriver>>,
+    drivers: Vec<StepDriver>,
     log: Arc<dyn LogSink>,
     offered: Arc<Offered>,
     announced: Vec<Announced>,
@@ -62,13 +60,20 @@ struct UnderWay {
 impl Attempts {
     pub(super) fn new(
         stored: &StoredRun,
-        drivers: Vec<Arc<StepDriver>>,
+        drivers: Vec<StepDriver>,
         log: Arc<dyn LogSink>,
         offered: Arc<Offered>,
     ) -> Self {
         let stored = stored.clone();
         let (announced, under_way) = (Vec::new(), Vec::new());
-        Attempts { stored, drivers, log, offered, announced, under_way }
+        Attempts {
+            stored,
+            drivers,
+            log,
+            offered,
+            announced,
+            under_way,
+        }
     }
 
     /// Whether this attempt is announced or under way.
@@ -96,7 +101,11 @@ impl Attempts {
 
     /// An attempt whose start is about to be saved.
     pub(super) fn announce(&mut self, step: u32, attempt: u32, placement: Placement) {
-        self.announced.push(Announced { step, attempt, placement });
+        self.announced.push(Announced {
+            step,
+            attempt,
+            placement,
+        });
     }
 
     /// Whether one that is about to begin can touch the outside world.
@@ -108,13 +117,17 @@ impl Attempts {
     pub(super) fn keep_only(&mut self, wanted: &[Effect]) {
         let find = |step: u32, attempt: u32| {
             wanted.iter().find_map(|effect| match effect {
-                Effect::Attempt { step: s, attempt: a, cancel, .. } if (*s, *a) == (step, attempt) => {
-                    Some(*cancel)
-                }
+                Effect::Attempt {
+                    step: s,
+                    attempt: a,
+                    cancel,
+                    ..
+                } if (*s, *a) == (step, attempt) => Some(*cancel),
                 Effect::Attempt { .. } | Effect::Wake { .. } => None,
             })
         };
-        self.announced.retain(|one| find(one.step, one.attempt).is_some());
+        self.announced
+            .retain(|one| find(one.step, one.attempt).is_some());
         self.under_way.retain(|one| {
             let cancel = find(one.step, one.attempt);
             if cancel == Some(true) {
@@ -129,25 +142,36 @@ impl Attempts {
         for Announced { step, attempt, .. } in std::mem::take(&mut self.announced) {
             let cancel = CancelFlag::new(AtomicBool::new(false));
             let call = self.call(run, step, attempt, Arc::clone(&cancel));
-            let driver = Arc::clone(self.driver(step));
-            let future = async move { driver.loaded.attempt(call).await }.boxed_local();
-            self.under_way.push(UnderWay { step, attempt, cancel, future });
+            let loaded = Arc::clone(&self.driver(step).loaded);
+            let future = async move { loaded.attempt(call).await }.boxed_local();
+            self.under_way.push(UnderWay {
+                step,
+                attempt,
+                cancel,
+                future,
+            });
         }
     }
 
     /// The next attempt that comes to its end; never returns while none is under way.
     pub(super) async fn next(&mut self) -> Finished {
         poll_fn(|context| {
-            let ended = self.under_way.iter_mut().enumerate().find_map(|(index, one)| {
-                match one.future.poll_unpin(context) {
+            let ended = self
+                .under_way
+                .iter_mut()
+                .enumerate()
+                .find_map(|(index, one)| match one.future.poll_unpin(context) {
                     Poll::Ready(ended) => Some((index, ended)),
                     Poll::Pending => None,
-                }
-            });
+                });
             match ended {
                 Some((index, ended)) => {
                     let UnderWay { step, attempt, .. } = self.under_way.swap_remove(index);
-                    Poll::Ready(Finished { step, attempt, ended })
+                    Poll::Ready(Finished {
+                        step,
+                        attempt,
+                        ended,
+                    })
                 }
                 None => Poll::Pending,
             }
@@ -178,19 +202,23 @@ impl Attempts {
         Attempt {
             request,
             context: self.offered.context(run),
-            log: StepLog::new(Arc::clone(&self.log), &document.id, attempt),
+            log: Arc::clone(&self.log),
             cancel,
-            folders: self.driver(step).folders.clone(),
+            folders: Arc::clone(&self.driver(step).folders),
         }
     }
 
-    fn driver(&self, step: u32) -> &Arc<StepDriver> {
-        self.drivers.get(step as usize).expect("there is a driver for each step of the plan")
+    fn driver(&self, step: u32) -> &StepDriver {
+        self.drivers
+            .get(step as usize)
+            .expect("there is a driver for each step of the plan")
     }
 
     fn document(&self, step: u32) -> &StepDocument {
         let steps = &self.stored.pipeline.steps;
-        steps.get(step as usize).expect("the plan has the steps of its pipeline")
+        steps
+            .get(step as usize)
+            .expect("the plan has the steps of its pipeline")
     }
 }
 

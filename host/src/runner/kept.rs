@@ -27,7 +27,14 @@ struct Unsynced {
 impl Kept {
     pub(super) fn new(runs: Runs, stored: StoredRun) -> Self {
         let run = stored.run.clone();
-        Kept { runs, stored, run, traces: Traces::default(), told: Vec::new(), unsynced: None }
+        Kept {
+            runs,
+            stored,
+            run,
+            traces: Traces::default(),
+            told: Vec::new(),
+            unsynced: None,
+        }
     }
 
     /// The run as it is in memory.
@@ -46,7 +53,9 @@ impl Kept {
 
     /// Folds an input; what changes is written by the next save. Says whether anything changed.
     pub(super) fn fold(&mut self, input: &Input) -> bool {
-        let Some(after) = self.run.on(input, clock::now_ms()) else { return false };
+        let Some(after) = self.run.on(input, clock::now_ms()) else {
+            return false;
+        };
         self.traces.events.extend(events(Some(&self.run), &after));
         self.run = after;
         true
@@ -61,9 +70,15 @@ impl Kept {
         output: Option<Arc<str>>,
     ) {
         if self.run.is_open(step, attempt) {
-            self.traces.outputs.extend(output.map(|output| (step, attempt, output)));
+            self.traces
+                .outputs
+                .extend(output.map(|output| (step, attempt, output)));
         }
-        self.fold(&Input::Answer { step, attempt, answer });
+        self.fold(&Input::Answer {
+            step,
+            attempt,
+            answer,
+        });
     }
 
     /// Writes a new run.
@@ -100,7 +115,9 @@ impl Kept {
     /// How long the oldest unsynced write has been waiting; `None` where all is durable.
     pub(super) fn unsynced_for(&self) -> Option<Duration> {
         let unsynced = self.unsynced.as_ref()?;
-        Some(Duration::from_millis(clock::now_ms().saturating_sub(unsynced.since_ms)))
+        Some(Duration::from_millis(
+            clock::now_ms().saturating_sub(unsynced.since_ms),
+        ))
     }
 
     /// The events written since this was last asked.
@@ -111,7 +128,13 @@ impl Kept {
     fn written(&mut self, revision: Revision, traces: Traces) {
         self.stored.head = revision;
         self.told.extend(traces.events);
-        let since_ms = self.unsynced.as_ref().map_or_else(clock::now_ms, |unsynced| unsynced.since_ms);
-        self.unsynced = Some(Unsynced { upto: revision, since_ms });
+        let since_ms = self
+            .unsynced
+            .as_ref()
+            .map_or_else(clock::now_ms, |unsynced| unsynced.since_ms);
+        self.unsynced = Some(Unsynced {
+            upto: revision,
+            since_ms,
+        });
     }
 }

@@ -20,7 +20,11 @@ pub(super) struct Offered {
 impl Offered {
     pub(super) fn new(runs: Runs, stored: &StoredRun) -> Self {
         let values = Arc::new(stored.pipeline.context.clone());
-        Offered { runs, id: stored.run.id, values }
+        Offered {
+            runs,
+            id: stored.run.id,
+            values,
+        }
     }
 
     /// The run as a driver sees it that begins now.
@@ -36,7 +40,11 @@ impl Offered {
             output: output(step),
         });
         let outputs: Arc<dyn Outputs> = Arc::<Self>::clone(self);
-        RunContext { values: Arc::clone(&self.values), steps: steps.collect(), outputs }
+        RunContext {
+            values: Arc::clone(&self.values),
+            steps: steps.collect(),
+            outputs,
+        }
     }
 }
 

@@ -3,16 +3,21 @@
 //! The future runs wholly on the thread that polls it, file calls included, and yields at each epoch tick. To
 //! stop an attempt, drop the future: when the drop returns, the attempt has ended and nothing of it goes on.
 
-use super::bindings::beltline::driver::types::{Outcome, Request};
+use super::bindings::beltline::driver::types::{Failure, Outcome, Request};
 use super::context::RunContext;
 use super::ended::{self, Ended};
 use super::guest::Guest;
-use super::limits::{HOST_CALL_BYTES, MESSAGE_BYTES, Memory, OUTPUT_BYTES, OverLimit};
+use super::limits::{HOST_CALL_BYTES, MESSAGE_BYTES, Memory, OverLimit};
 use super::step_log::StepLog;
 use super::{CancelFlag, Folder, Loaded};
-use crate::text;
+use crate::logs::LogSink;
+use crate::{clock, documents, text};
 use serde::de::IgnoredAny;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 use wasmtime::{Store, UpdateDeadline};
 
 /// What one attempt is made with.
@@ -22,11 +27,11 @@ pub struct Attempt {
     /// The run, as `run-context` shows it.
     pub context: RunContext,
     /// Where the guest's lines go.
-    pub log: StepLog,
+    pub log: Arc<dyn LogSink>,
     /// Set when the run is asked to stop; the guest may look.
     pub cancel: CancelFlag,
     /// The granted folders.
-    pub folders: Vec<Folder>,
+    pub folders: Arc<[Folder]>,
 }
 
 impl Loaded {
@@ -36,7 +41,19 @@ impl Loaded {
     /// A fault of the host: a granted folder that cannot be opened, an instance that cannot be had, a store
     /// that does not answer. It is not the driver's, and the attempt has not ended by itself.
     pub async fn attempt(&self, attempt: Attempt) -> anyhow::Result<Ended> {
-        let Attempt { request, context, log, cancel, folders } = attempt;
+        let Attempt {
+            request,
+            context,
+            log,
+            cancel,
+            folders,
+        } = attempt;
+        let log = StepLog::new(
+            log,
+            &request.info.step_id,
+            request.info.attempt,
+            self.limits,
+        );
         let memory = Memory::new(self.limits);
         let config = Arc::clone(&self.config);
         let guest = Guest::new(memory, log.clone(), cancel, context, config, &folders)?;
@@ -45,14 +62,21 @@ impl Loaded {
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-        let called = self.call(&mut store, &request).await;
+        let called = within(self.limits.cpu, self.call(&mut store, &request)).await;
         log.finish();
         match called {
-            Ok(Ok(outcome)) => Ok(checked(outcome)),
-            Ok(Err(failure)) => Ok(Ended::Failure(failure)),
-            Err(error) => match ended::from_error(&error, store.data()) {
+            Err(over) => Ok(Ended::Limit(
+                over,
+                "it was stopped while it computed".to_owned(),
+            )),
+            Ok(Ok(Ok(outcome))) => Ok(checked(outcome, self.limits.output_bytes)),
+            Ok(Ok(Err(failure))) => Ok(Ended::Failure(failure)),
+            Ok(Err(error)) => match ended::from_error(&error, store.data()) {
                 Some(ended) => Ok(ended),
-                None => Err(store.into_data().fault.unwrap_or_else(|| super::fault(error))),
+                None => Err(store
+                    .into_data()
+                    .fault
+                    .unwrap_or_else(|| super::fault(error))),
             },
         }
     }
@@ -61,19 +85,52 @@ impl Loaded {
         &self,
         store: &mut Store<Guest>,
         request: &Request,
-    ) -> wasmtime::Result<Result<Outcome, super::bindings::beltline::driver::types::Failure>> {
+    ) -> wasmtime::Result<Result<Outcome, Failure>> {
         let driver = self.pre.instantiate_async(&mut *store).await?;
-        driver.beltline_driver_reconciler().call_reconcile(store, request).await
+        driver
+            .beltline_driver_reconciler()
+            .call_reconcile(store, request)
+            .await
     }
 }
 
+/// Runs a future for as long as it spends no more CPU time than that: its thread's clock, read around each poll. A
+/// guest looks up at each epoch tick, so that is how closely the limit is held.
+async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, OverLimit> {
+    let mut future = pin!(future);
+    let mut spent = Duration::ZERO;
+    poll_fn(|context| {
+        let before = clock::thread_cpu();
+        let polled = future.as_mut().poll(context);
+        spent += clock::thread_cpu().saturating_sub(before);
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if spent > limit => {
+                let value = documents::format_duration(limit);
+                Poll::Ready(Err(OverLimit {
+                    limit: "cpu",
+                    value,
+                }))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
 /// An outcome within its limits, or the limit or the lie.
-fn checked(outcome: Outcome) -> Ended {
-    let Outcome { message, output, requeue_after_ms, extra: _ } = outcome;
+fn checked(outcome: Outcome, output_bytes_max: u64) -> Ended {
+    let Outcome {
+        message,
+        output,
+        requeue_after_ms,
+        extra: _,
+    } = outcome;
     if let Some(output) = &output {
-        if output.len() > OUTPUT_BYTES {
-            let over = OverLimit::bytes("output", OUTPUT_BYTES as u64);
-            let reason = format!("the output has {}", text::size(output.len() as u64));
+        let bytes = output.len() as u64;
+        if bytes > output_bytes_max {
+            let over = OverLimit::bytes("output", output_bytes_max);
+            let reason = format!("the output has {bytes} bytes");
             return Ended::Limit(over, reason);
         }
         if let Err(error) = serde_json::from_str::<IgnoredAny>(output) {
@@ -81,5 +138,9 @@ fn checked(outcome: Outcome) -> Ended {
         }
     }
     let message = text::cut(&message, MESSAGE_BYTES);
-    Ended::Outcome { message, output: output.map(Arc::from), requeue_after_ms }
+    Ended::Outcome {
+        message,
+        output: output.map(Arc::from),
+        requeue_after_ms,
+    }
 }

@@ -48,7 +48,11 @@ impl RunContext {
     /// # Errors
     /// A fault of the store.
     pub async fn output(&self, step_id: &str) -> anyhow::Result<Option<Arc<str>>> {
-        let found = self.steps.iter().zip(0_u32..).find(|(step, _)| step.step_id == step_id);
+        let found = self
+            .steps
+            .iter()
+            .zip(0_u32..)
+            .find(|(step, _)| step.step_id == step_id);
         match found.and_then(|(step, index)| Some((index, step.output?))) {
             Some((step, attempt)) => self.outputs.output(step, attempt).await,
             None => Ok(None),

@@ -57,8 +57,13 @@ pub(super) fn from_error(error: &wasmtime::Error, guest: &Guest) -> Option<Ended
 
 /// The guest's functions, innermost first, one a line; empty where there are none.
 fn backtrace(error: &wasmtime::Error) -> String {
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
-    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return String::new();
+    };
+    let names = backtrace
+        .frames()
+        .iter()
+        .filter_map(|frame| frame.func_name());
     let names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
     let told = names.filter(|name| !is_panic_machinery(name)).take(FRAMES);
     told.map(|name| format!("\n  at {name}")).collect()

@@ -3,8 +3,8 @@
 //! Owns every setting that decides what an attempt costs and how it can be stopped. Never sees a driver.
 
 use super::limits;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use wasmtime::{
@@ -25,6 +25,10 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 /// Memories and tables in one component.
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
+
+/// Elements of one table that a slot can hold: address space for the largest table known, of a component made from
+/// Python, eight times over. An operator's `limits: {tables: …}` beyond it is held by this.
+const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// Memory that a pool slot keeps resident between attempts instead of giving it back: what most drivers
 /// touch. The kernel's pagemap scan finds the pages that need cleaning, so a large value costs nothing.
@@ -84,7 +88,9 @@ fn config(allocation: Allocation) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(match allocation {
             Allocation::Pooling => InstanceAllocationStrategy::Pooling(pool(Enabled::Yes)),
-            Allocation::PoolingWithoutScan => InstanceAllocationStrategy::Pooling(pool(Enabled::No)),
+            Allocation::PoolingWithoutScan => {
+                InstanceAllocationStrategy::Pooling(pool(Enabled::No))
+            }
             Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
         });
     config
@@ -104,7 +110,7 @@ fn pool(pagemap_scan: Enabled) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
-        .table_elements(limits::TABLE_ELEMENTS)
+        .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(limits::MEMORY_BYTES_MAX as usize)
         .linear_memory_keep_resident(resident)
         .table_keep_resident(resident)
@@ -127,7 +133,9 @@ impl Ticker {
     pub fn start(engine: &Engine) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (engine, stopped) = (engine.weak(), Arc::clone(&stop));
-        thread::Builder::new().name("epoch".into()).spawn(move || tick(&engine, &stopped))?;
+        thread::Builder::new()
+            .name("epoch".into())
+            .spawn(move || tick(&engine, &stopped))?;
         Ok(Ticker { stop })
     }
 }
@@ -138,11 +146,16 @@ impl Drop for Ticker {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the tick is wall time by definition, and this thread only waits")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the tick is wall time by definition, and this thread only waits"
+)]
 fn tick(engine: &EngineWeak, stopped: &AtomicBool) {
     while !stopped.load(Ordering::Relaxed) {
         thread::sleep(TICK);
-        let Some(engine) = engine.upgrade() else { return };
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
         engine.increment_epoch();
     }
 }

@@ -55,11 +55,17 @@ impl Guest {
             // File calls run on the attempt's own thread: dropping the store then leaves none behind.
             .allow_blocking_current_thread(true);
         for folder in folders {
-            let perms = if folder.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-            wasi.preopened_dir(&folder.host, folder.guest, perms).map_err(|error| {
-                let host = folder.host.display();
-                super::fault(error).context(format!("cannot open `{host}` for {}", folder.guest))
-            })?;
+            let perms = if folder.writable {
+                FsPerms::ReadWrite
+            } else {
+                FsPerms::ReadOnly
+            };
+            wasi.preopened_dir(&folder.host, folder.guest, perms)
+                .map_err(|error| {
+                    let host = folder.host.display();
+                    super::fault(error)
+                        .context(format!("cannot open `{host}` for {}", folder.guest))
+                })?;
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(LIVE_RESOURCES);
@@ -85,12 +91,19 @@ impl HasData for Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.denied_http }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.denied_http,
+        }
     }
 }

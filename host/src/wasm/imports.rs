@@ -35,9 +35,13 @@ impl log::Host for Guest {
         let level = Level::from(level);
         if level >= LEVEL_KEPT {
             let fields = fields.into_iter().map(|(name, value)| {
-                (name, serde_json::from_str(&value).unwrap_or(Value::String(value)))
+                (
+                    name,
+                    serde_json::from_str(&value).unwrap_or(Value::String(value)),
+                )
             });
-            self.log.write(level, &message, fields.collect::<Map<_, _>>());
+            self.log
+                .write(level, &message, fields.collect::<Map<_, _>>());
         }
         Ok(())
     }
@@ -67,7 +71,11 @@ impl run_context::Host for Guest {
     }
 
     async fn outputs(&mut self) -> wasmtime::Result<Vec<String>> {
-        let left = self.context.steps.iter().filter(|step| step.output.is_some());
+        let left = self
+            .context
+            .steps
+            .iter()
+            .filter(|step| step.output.is_some());
         Ok(left.map(|step| step.step_id.clone()).collect())
     }
 

@@ -3,17 +3,19 @@
 //! Owns the defaults of the sandbox, each a constant with its reason, and counts linear memory and tables.
 //! Never decides what the operator may raise: that is the driver's entry in `belt.yaml`.
 
+use crate::documents;
+use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 /// Linear memory of an attempt, all memories of all its core instances together: an SBOM of a large lockfile
 /// fits in a quarter of it, and 200 attempts at once in half of a 24 GiB machine.
 pub const MEMORY_BYTES: u64 = 64 << 20;
 
-/// The most that `limits.memory` can ask for: what a 32-bit memory can address.
-pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// What a pool slot must be able to hold: the most that `limits.memory` can ask for, all that 32 bits address.
+pub const MEMORY_BYTES_MAX: u64 = documents::limits::MEMORY_BYTES_MAX;
 
 /// Table elements of an attempt, all tables together: twice what a component made from Python or JavaScript has.
-pub const TABLE_ELEMENTS: usize = 20_000;
+pub const TABLE_ELEMENTS: u64 = 20_000;
 
 /// Bytes that one call of a driver may hand to the host: a resource, its output and room to spare.
 pub const HOST_CALL_BYTES: usize = 4 << 20;
@@ -34,7 +36,7 @@ pub const LOG_LINES: u64 = 10_000;
 pub const LOG_LINE_BYTES: usize = 16 << 10;
 
 /// What a step may leave for later ones: see the one set of limits for every store and placement.
-pub const OUTPUT_BYTES: usize = 256 << 10;
+pub const OUTPUT_BYTES: u64 = 256 << 10;
 
 /// An outcome's message or a failure's reason.
 pub const MESSAGE_BYTES: usize = 4 << 10;
@@ -42,16 +44,51 @@ pub const MESSAGE_BYTES: usize = 4 << 10;
 /// A guest's own stack: wasmtime's default, named here so that a failure can name it.
 pub const STACK_BYTES: usize = 512 << 10;
 
+/// CPU time of an attempt: no stock driver needs a second, and a step's timeout bounds the rest.
+pub const CPU: Duration = Duration::from_secs(60);
+
 /// What an operator may set for a driver; the rest is the same for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory in bytes.
+    /// Linear memory, all memories together.
     pub memory_bytes: u64,
+    /// Table elements, all tables together.
+    pub table_elements: u64,
+    /// CPU time.
+    pub cpu: Duration,
+    /// What a step may leave for later ones.
+    pub output_bytes: u64,
+    /// Bytes of log lines.
+    pub log_bytes: u64,
+    /// Log lines.
+    pub log_lines: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { memory_bytes: MEMORY_BYTES }
+        Limits {
+            memory_bytes: MEMORY_BYTES,
+            table_elements: TABLE_ELEMENTS,
+            cpu: CPU,
+            output_bytes: OUTPUT_BYTES,
+            log_bytes: LOG_BYTES,
+            log_lines: LOG_LINES,
+        }
+    }
+}
+
+impl From<documents::Limits> for Limits {
+    /// The operator's, and the defaults where he says nothing.
+    fn from(set: documents::Limits) -> Self {
+        let default = Limits::default();
+        Limits {
+            memory_bytes: set.memory.unwrap_or(default.memory_bytes),
+            table_elements: set.tables.unwrap_or(default.table_elements),
+            cpu: set.cpu.unwrap_or(default.cpu),
+            output_bytes: set.output.unwrap_or(default.output_bytes),
+            log_bytes: set.log.unwrap_or(default.log_bytes),
+            log_lines: set.log_lines.unwrap_or(default.log_lines),
+        }
     }
 }
 
@@ -67,7 +104,10 @@ pub struct OverLimit {
 impl OverLimit {
     /// Of a limit in bytes.
     pub fn bytes(limit: &'static str, bytes: u64) -> Self {
-        OverLimit { limit, value: crate::text::size(bytes) }
+        OverLimit {
+            limit,
+            value: crate::text::size(bytes),
+        }
     }
 }
 
@@ -77,20 +117,19 @@ impl OverLimit {
 pub struct Memory {
     limits: Limits,
     bytes: u64,
-    bytes_peak: u64,
-    elements: usize,
+    elements: u64,
     denied: Option<OverLimit>,
 }
 
 impl Memory {
     /// Nothing used yet.
     pub fn new(limits: Limits) -> Self {
-        Memory { limits, bytes: 0, bytes_peak: 0, elements: 0, denied: None }
-    }
-
-    /// The most linear memory in use at once, in bytes.
-    pub fn bytes_peak(&self) -> u64 {
-        self.bytes_peak
+        Memory {
+            limits,
+            bytes: 0,
+            elements: 0,
+            denied: None,
+        }
     }
 
     /// The limit that a denied growth ran into, if one was.
@@ -109,13 +148,14 @@ impl ResourceLimiter for Memory {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let bytes = self.bytes.saturating_add(desired.saturating_sub(current) as u64);
+        let bytes = self
+            .bytes
+            .saturating_add(desired.saturating_sub(current) as u64);
         if bytes > self.limits.memory_bytes {
             self.denied = Some(OverLimit::bytes("memory", self.limits.memory_bytes));
             return Ok(false);
         }
         self.bytes = bytes;
-        self.bytes_peak = self.bytes_peak.max(bytes);
         Ok(true)
     }
 
@@ -128,10 +168,15 @@ impl ResourceLimiter for Memory {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let elements = self.elements.saturating_add(desired.saturating_sub(current));
-        if elements > TABLE_ELEMENTS {
-            let value = format!("{TABLE_ELEMENTS} elements");
-            self.denied = Some(OverLimit { limit: "tables", value });
+        let elements = self
+            .elements
+            .saturating_add(desired.saturating_sub(current) as u64);
+        if elements > self.limits.table_elements {
+            let value = format!("{} elements", self.limits.table_elements);
+            self.denied = Some(OverLimit {
+                limit: "tables",
+                value,
+            });
             return Ok(false);
         }
         self.elements = elements;

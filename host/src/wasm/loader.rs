@@ -54,7 +54,13 @@ impl WasmHost {
         let linker = linker(&engine).map_err(LoadError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(|error| LoadError::Engine(error.into()))?;
         let warning = allocation.warning();
-        Ok(WasmHost { engine, linker, compiled: Mutex::default(), warning, _ticker: ticker })
+        Ok(WasmHost {
+            engine,
+            linker,
+            compiled: Mutex::default(),
+            warning,
+            _ticker: ticker,
+        })
     }
 
     /// What the operator should know of how this machine runs guests.
@@ -80,12 +86,19 @@ impl WasmHost {
             None => {
                 let component =
                     Component::from_binary(&self.engine, bytes).map_err(LoadError::Compile)?;
-                let pre = self.linker.instantiate_pre(&component).map_err(LoadError::Link)?;
+                let pre = self
+                    .linker
+                    .instantiate_pre(&component)
+                    .map_err(LoadError::Link)?;
                 let pre = DriverPre::new(pre).map_err(LoadError::Link)?;
                 self.compiled().entry(digest).or_insert(pre).clone()
             }
         };
-        Ok(Loaded { pre, limits, config })
+        Ok(Loaded {
+            pre,
+            limits,
+            config,
+        })
     }
 
     fn compiled(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, DriverPre<Guest>>> {

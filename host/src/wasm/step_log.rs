@@ -3,7 +3,7 @@
 //! Owns the cutting into lines and the counting. What is over a limit is dropped and counted, never kept and
 //! never a reason to stop the attempt. Keeps the last lines of stderr, where a panic leaves its message.
 
-use super::limits::{LOG_BYTES, LOG_LINE_BYTES, LOG_LINES};
+use super::limits::{LOG_LINE_BYTES, Limits};
 use crate::clock;
 use crate::logs::{Level, LogLine, LogSink};
 use bytes::Bytes;
@@ -30,6 +30,7 @@ struct Lines {
     sink: Arc<dyn LogSink>,
     step: String,
     attempt: u32,
+    limits: Limits,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     stderr_tail: VecDeque<String>,
@@ -55,11 +56,12 @@ enum Stream {
 
 impl StepLog {
     /// An empty log of one attempt.
-    pub fn new(sink: Arc<dyn LogSink>, step: &str, attempt: u32) -> Self {
+    pub fn new(sink: Arc<dyn LogSink>, step: &str, attempt: u32, limits: Limits) -> Self {
         StepLog(Arc::new(Mutex::new(Lines {
             sink,
             step: step.to_owned(),
             attempt,
+            limits,
             stdout: Vec::new(),
             stderr: Vec::new(),
             stderr_tail: VecDeque::new(),
@@ -74,12 +76,18 @@ impl StepLog {
 
     /// A stream whose lines are `info`.
     pub fn stdout(&self) -> LogStream {
-        LogStream { log: self.clone(), stream: Stream::Stdout }
+        LogStream {
+            log: self.clone(),
+            stream: Stream::Stdout,
+        }
     }
 
     /// A stream whose lines are `warn`.
     pub fn stderr(&self) -> LogStream {
-        LogStream { log: self.clone(), stream: Stream::Stderr }
+        LogStream {
+            log: self.clone(),
+            stream: Stream::Stderr,
+        }
     }
 
     /// Ends the log: what has no line end yet becomes a line, and what was dropped is said.
@@ -94,7 +102,10 @@ impl StepLog {
     /// The message of a Rust panic, where the last lines of stderr hold one.
     pub fn panic_message(&self) -> Option<String> {
         let lines = self.lines();
-        let start = lines.stderr_tail.iter().rposition(|line| line.contains("panicked at"))?;
+        let start = lines
+            .stderr_tail
+            .iter()
+            .rposition(|line| line.contains("panicked at"))?;
         let said = lines.stderr_tail.iter().skip(start);
         let said = said.filter(|line| !line.starts_with("note: ") && !line.is_empty());
         let message = said.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -158,8 +169,10 @@ impl Lines {
     fn append(&mut self, level: Level, message: &str, fields: Map<String, Value>) {
         let message = crate::text::cut(message, LOG_LINE_BYTES);
         let bytes = message.len() as u64 + fields.iter().map(field_bytes).sum::<u64>();
-        let counts = self.counts;
-        if counts.lines == LOG_LINES || counts.bytes.saturating_add(bytes) > LOG_BYTES {
+        let (counts, limits) = (self.counts, self.limits);
+        let full = counts.lines >= limits.log_lines
+            || counts.bytes.saturating_add(bytes) > limits.log_bytes;
+        if full {
             self.counts.dropped = counts.dropped.saturating_add(1);
             return;
         }
@@ -171,15 +184,28 @@ impl Lines {
     fn say_dropped(&mut self) {
         let dropped = self.counts.dropped;
         if dropped > 0 {
-            let size = crate::text::size(LOG_BYTES);
-            let message = format!("{dropped} lines dropped: the log's limit is {LOG_LINES} lines, {size}");
+            let Limits {
+                log_lines,
+                log_bytes,
+                ..
+            } = self.limits;
+            let size = crate::text::size(log_bytes);
+            let message =
+                format!("{dropped} lines dropped: the log's limit is {log_lines} lines, {size}");
             self.send(Level::Warn, message, Map::new());
         }
     }
 
     fn send(&self, level: Level, message: String, fields: Map<String, Value>) {
         let (step, attempt) = (self.step.clone(), self.attempt);
-        self.sink.append(LogLine { at_ms: clock::now_ms(), step, attempt, level, message, fields });
+        self.sink.append(LogLine {
+            at_ms: clock::now_ms(),
+            step,
+            attempt,
+            level,
+            message,
+            fields,
+        });
     }
 }
 
@@ -264,6 +290,7 @@ impl AsyncWrite for LogStream {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::wasm::limits::{LOG_BYTES, LOG_LINES};
 
     #[derive(Default)]
     struct Kept(Mutex<Vec<LogLine>>);
@@ -276,7 +303,7 @@ mod tests {
 
     fn kept(write: impl FnOnce(&StepLog)) -> (Vec<LogLine>, StepLog) {
         let sink = Arc::new(Kept::default());
-        let log = StepLog::new(sink.clone(), "s", 1);
+        let log = StepLog::new(sink.clone(), "s", 1, Limits::default());
         write(&log);
         log.finish();
         let lines = std::mem::take(&mut *sink.0.lock().unwrap());
@@ -290,10 +317,18 @@ mod tests {
             log.stderr().take(b"bad\xff\r\n");
             log.stdout().take(b"o\n\nthree");
         });
-        let said: Vec<_> = lines.iter().map(|l| (l.level, l.message.as_str())).collect();
+        let said: Vec<_> = lines
+            .iter()
+            .map(|l| (l.level, l.message.as_str()))
+            .collect();
         let (info, warn) = (Level::Info, Level::Warn);
-        let expected =
-            [(info, "one"), (warn, "bad\u{fffd}"), (info, "two"), (info, ""), (info, "three")];
+        let expected = [
+            (info, "one"),
+            (warn, "bad\u{fffd}"),
+            (info, "two"),
+            (info, ""),
+            (info, "three"),
+        ];
         assert_eq!(said, expected);
     }
 
@@ -308,7 +343,10 @@ mod tests {
     fn lines_over_the_limit_are_dropped_and_counted() {
         let (lines, _) = kept(|log| (0..LOG_LINES + 7).for_each(|_| log.stdout().take(b"x\n")));
         assert_eq!(lines.len() as u64, LOG_LINES + 1);
-        assert_eq!(lines[LOG_LINES as usize].message, "7 lines dropped: the log's limit is 10000 lines, 4 MiB");
+        assert_eq!(
+            lines[LOG_LINES as usize].message,
+            "7 lines dropped: the log's limit is 10000 lines, 4 MiB"
+        );
     }
 
     #[test]
@@ -317,16 +355,31 @@ mod tests {
         let fit = LOG_BYTES / LOG_LINE_BYTES as u64;
         let (lines, log) = kept(|log| (0..fit + 3).for_each(|_| log.stderr().take(&line)));
         assert_eq!(lines.len() as u64, fit + 1);
-        assert_eq!(log.lines().counts, Counts { bytes: LOG_BYTES, lines: fit, dropped: 3 });
+        assert_eq!(
+            log.lines().counts,
+            Counts {
+                bytes: LOG_BYTES,
+                lines: fit,
+                dropped: 3
+            }
+        );
     }
 
     #[test]
     fn a_panic_is_found_in_what_stderr_said_last() {
         let (_, log) = kept(|log| {
-            log.stderr().take(b"before\n\nthread '<unnamed>' panicked at src/lib.rs:3:5:\nno such file\n");
-            log.stderr().take(b"note: run with `RUST_BACKTRACE=1` environment variable\n");
+            log.stderr()
+                .take(b"before\n\nthread '<unnamed>' panicked at src/lib.rs:3:5:\nno such file\n");
+            log.stderr()
+                .take(b"note: run with `RUST_BACKTRACE=1` environment variable\n");
         });
-        assert_eq!(log.panic_message().unwrap(), "panicked at src/lib.rs:3:5: no such file");
-        assert_eq!(kept(|log| log.stderr().take(b"calm\n")).1.panic_message(), None);
+        assert_eq!(
+            log.panic_message().unwrap(),
+            "panicked at src/lib.rs:3:5: no such file"
+        );
+        assert_eq!(
+            kept(|log| log.stderr().take(b"calm\n")).1.panic_message(),
+            None
+        );
     }
 }

@@ -23,9 +23,9 @@ fn what_the_specification_shows_is_read() {
     );
     check("drivers: {}", expect![[r#"{"drivers":{}}"#]]);
     check(
-        "drivers: {a: {path: a.wasm, limits: {memory: 1GiB, tables: 100, cpu: 1m, output: 1KiB, log: 0B, log_lines: 5, written: 1MiB, files: 10}}, b: {placement: native, token: required}}",
+        "drivers: {a: {path: a.wasm, limits: {memory: 1GiB, tables: 100, cpu: 1m, output: 1KiB, log: 0B, log_lines: 5}}, b: {placement: native, token: required}}",
         expect![[
-            r#"{"drivers":{"a":{"placement":"wasm","path":"a.wasm","grants":{"workspace":"none","out":"none"},"limits":{"memory":"1GiB","tables":100,"cpu":"1m","output":"1KiB","log":"0B","log_lines":5,"written":"1MiB","files":10},"kinds":[],"config":{}},"b":{"placement":"native","wire":"default","token":"required","kinds":[],"config":{}}}}"#
+            r#"{"drivers":{"a":{"placement":"wasm","path":"a.wasm","grants":{"workspace":"none","out":"none"},"limits":{"memory":"1GiB","tables":100,"cpu":"1m","output":"1KiB","log":"0B","log_lines":5},"kinds":[],"config":{}},"b":{"placement":"native","wire":"default","token":"required","kinds":[],"config":{}}}}"#
         ]],
     );
 }
@@ -165,18 +165,17 @@ fn mistakes_of_grants_and_limits() {
             f.yaml:4:60: a timeout of nought lets nothing run; give it at least `1ms`"#]],
     );
     check(
-        &driver("limits: {memory: 1KiB, log_lines: -1, files: many, memroy: 1}"),
+        &driver("limits: {memory: 1KiB, log_lines: -1, memroy: 1}"),
         expect![[r#"
             f.yaml:4:22: a size from 64KiB to 4GiB expected
             f.yaml:4:39: a whole number from 0 to 1000000 expected, found the number -1
-            f.yaml:4:50: a whole number from 0 to 10000000 expected, found text
-            f.yaml:4:56: unknown key `memroy`; `limits` has `memory`, `tables`, `cpu`, `output`, `log`, `log_lines`, `written` and `files`"#]],
+            f.yaml:4:43: unknown key `memroy`; `limits` has `memory`, `tables`, `cpu`, `output`, `log` and `log_lines`"#]],
     );
     check(
-        &driver("limits: {timeout: 1s, written: [1]}"),
+        &driver("limits: {timeout: 1s, log: [1]}"),
         expect![[r#"
-        f.yaml:4:14: unknown key `timeout`; timeouts belong to a step; CPU time is `cpu`
-        f.yaml:4:36: a size such as `64MiB` expected, found a list"#]],
+            f.yaml:4:14: unknown key `timeout`; timeouts belong to a step; CPU time is `cpu`
+            f.yaml:4:32: a size such as `64MiB` expected, found a list"#]],
     );
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use super::super::disk::{Deed, Probe};
 use super::{Folder, Random, SEGMENT_BYTES, State, apply, open, open_probed, put, state};
-use crate::store::{Revision, StoreError};
+use crate::store::{Batch, Revision, StoreError};
 
 /// Fails one deed on files of one ending, for as long as it is switched on.
 struct Fault {
@@ -309,6 +310,109 @@ fn a_failed_sync_during_a_compaction() {
     let found = state(&store).unwrap();
     drop(store);
     assert_eq!(state(&open(dir, 300).unwrap()).unwrap(), found);
+}
+
+/// The sync that a seal makes is a sync like any other.
+#[test]
+fn a_failed_sync_at_the_end_of_a_segment() {
+    let folder = Folder::new(200);
+    let dir = folder.dir.path();
+    let fault = Fault::new(Deed::Sync, ".log", io::ErrorKind::Other);
+    let store = open_probed(dir, 200, fault.clone()).unwrap();
+    let first = store.commit_now(&put("a", "1")).unwrap();
+    store.sync_now(first).unwrap();
+    let second = store.commit_now(&put("b", &"x".repeat(200))).unwrap();
+    fault.set(true);
+    let error = store.commit_now(&put("c", "1")).unwrap_err();
+    assert!(matches!(error, StoreError::Lost { from, to, .. } if from == second && to == second));
+    fault.set(false);
+    assert!(store.commit_now(&put("c", "1")).unwrap() > second);
+    let found = state(&store).unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "c"]);
+    drop(store);
+    assert_eq!(state(&open(dir, 200).unwrap()).unwrap(), found);
+}
+
+/// Two syncs of one file at once may each be told half of a failure: a seal waits for its turn.
+#[test]
+fn a_seal_waits_for_the_sync_under_way() {
+    let folder = Folder::new(200);
+    let gate = Gate::new(".log", true);
+    let store = open_probed(folder.dir.path(), 200, gate.clone()).unwrap();
+    let first = store.commit_now(&put("a", &"x".repeat(200))).unwrap();
+    gate.armed.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| store.sync_now(first));
+        gate.entered.wait();
+        let (done, sealed) = mpsc::channel();
+        let store = &store;
+        scope.spawn(move || {
+            done.send(store.commit_now(&put("b", "1")).unwrap())
+                .unwrap()
+        });
+        let early = sealed.recv_timeout(Duration::from_millis(100));
+        gate.leave.wait();
+        assert!(early.is_err(), "sealed while a sync was under way");
+        assert!(matches!(
+            leader.join().unwrap(),
+            Err(StoreError::Lost { .. })
+        ));
+        assert!(sealed.recv().unwrap() > first);
+    });
+    assert_eq!(state(&store).unwrap().keys().collect::<Vec<_>>(), ["b"]);
+}
+
+/// A reader whose place is taken back under it reads again; it never calls that damage.
+#[test]
+fn reads_while_commits_are_taken_back() {
+    const LEN: usize = 256 * 1024;
+    let folder = Folder::new(SEGMENT_BYTES);
+    let fault = Fault::new(Deed::Sync, ".log", io::ErrorKind::Other);
+    let store = open_probed(folder.dir.path(), SEGMENT_BYTES, fault.clone()).unwrap();
+    let first = store.commit_now(&put("k", "first")).unwrap();
+    store.sync_now(first).unwrap();
+    fault.set(true);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                let value = store.get_now("k").unwrap().unwrap().value;
+                assert!(value == b"first" || value.iter().all(|byte| *byte == value[0]));
+            }
+        });
+        for n in 0..300_usize {
+            let batch = Batch::new().put("k", vec![n as u8; LEN]);
+            let revision = store.commit_now(&batch).unwrap();
+            store.sync_now(revision).unwrap_err();
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+}
+
+/// What a killed process left unsynced is synced before anybody builds upon it, and only that.
+#[test]
+fn opening_makes_durable_what_it_finds() {
+    struct Syncs(Mutex<Vec<String>>);
+    impl Probe for Syncs {
+        fn before(&self, deed: Deed, name: &str) -> Result<(), (usize, io::Error)> {
+            if deed == Deed::Sync {
+                self.0.lock().unwrap().push(name.to_owned());
+            }
+            Ok(())
+        }
+    }
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let reopened = || {
+        let syncs = Arc::new(Syncs(Mutex::default()));
+        drop(open_probed(dir, SEGMENT_BYTES, syncs.clone()).unwrap());
+        std::mem::take(&mut *syncs.0.lock().unwrap())
+    };
+    let store = open(dir, SEGMENT_BYTES).unwrap();
+    store.commit_now(&put("a", "1")).unwrap();
+    drop(store);
+    assert_eq!(reopened(), ["00000000000000000001.log"]);
+    assert_eq!(reopened(), [""; 0]);
 }
 
 /// Where not even taking back works, every call fails until it does.

@@ -47,7 +47,7 @@ fn a_full_disk() {
     };
     mount(&dir, "size=256k");
     let store_dir = dir.join("store");
-    let store = open(&store_dir, SEGMENT_BYTES).unwrap();
+    let store = Embedded::open(&store_dir).unwrap();
     let value = |n: u8| Batch::new().put(format!("k{n:03}"), vec![n; 5000]);
     let mut written = 0;
     let error = loop {
@@ -62,7 +62,7 @@ fn a_full_disk() {
     assert_eq!(state(&store).unwrap().len(), written as usize);
     drop(store);
     // A full disk can be opened, and has its records.
-    let store = open(&store_dir, SEGMENT_BYTES).unwrap();
+    let store = Embedded::open(&store_dir).unwrap();
     assert_eq!(state(&store).unwrap().len(), written as usize);
     assert!(matches!(
         store.commit_now(&value(written)),
@@ -77,9 +77,7 @@ fn a_full_disk() {
     store.sync_now(revision).unwrap();
     drop(store);
     assert_eq!(
-        state(&open(&store_dir, SEGMENT_BYTES).unwrap())
-            .unwrap()
-            .len(),
+        state(&Embedded::open(&store_dir).unwrap()).unwrap().len(),
         written as usize + 1
     );
 }
