@@ -4,4 +4,5 @@
 
 mod belt;
 
+mod examples;
 mod runs;

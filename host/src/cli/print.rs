@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use beltline_engine::{RunStatus, StepStatus};
 use serde_json::{Map, Value};
 use std::fmt::Write;
+use std::path::PathBuf;
 
 pub(super) const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -62,7 +63,7 @@ pub(super) fn run(view: &RunView) -> String {
         let _ = writeln!(text, "{RED}{step}{RED:#}: {kind}: {reason}");
     }
     for file in made(view) {
-        let _ = writeln!(text, "{DIM}made{DIM:#} {}", view.out.join(file).display());
+        let _ = writeln!(text, "{DIM}made{DIM:#} {}", file.display());
     }
     text
 }
@@ -146,17 +147,15 @@ fn attempts(step: &StepView) -> String {
     text
 }
 
-/// The files that steps say they made, as their outputs name them under `files`.
-fn made(view: &RunView) -> Vec<String> {
+/// The files in the out folder that steps say they made: `path` of an output, and of each of its `files`.
+fn made(view: &RunView) -> Vec<PathBuf> {
     let outputs = view.steps.iter().filter_map(|step| step.output.as_ref());
-    let files = outputs
-        .filter_map(|output| output.get("files"))
-        .filter_map(Value::as_array);
-    let names = files.flatten().filter_map(Value::as_str);
-    names
-        .filter_map(|name| name.strip_prefix("/out/").or(Some(name)))
-        .map(str::to_owned)
-        .collect()
+    let named = outputs.flat_map(|output| {
+        let files = output.get("files").and_then(Value::as_array);
+        std::iter::once(output).chain(files.into_iter().flatten())
+    });
+    let paths = named.filter_map(|file| file.get("path")?.as_str());
+    paths.map(|path| view.out.join(path)).filter(|path| path.is_file()).collect()
 }
 
 fn row(step: &StepView) -> [String; 6] {
