@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -373,16 +373,23 @@ fn reads_while_commits_are_taken_back() {
     store.sync_now(first).unwrap();
     fault.set(true);
     let over = AtomicBool::new(false);
+    let seen = AtomicU64::new(0);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let reader = scope.spawn(|| {
             while !over.load(Ordering::SeqCst) {
-                let value = store.get_now("k").unwrap().unwrap().value;
-                assert!(value == b"first" || value.iter().all(|byte| *byte == value[0]));
+                let found = store.get_now("k").unwrap().unwrap();
+                let one = found.value[0];
+                assert!(found.value == b"first" || found.value.iter().all(|byte| *byte == one));
+                seen.store(found.revision.number(), Ordering::SeqCst);
             }
         });
         for n in 0..300_usize {
             let batch = Batch::new().put("k", vec![n as u8; LEN]);
             let revision = store.commit_now(&batch).unwrap();
+            while seen.load(Ordering::SeqCst) != revision.number() {
+                assert!(!reader.is_finished(), "the reader has failed");
+                thread::yield_now();
+            }
             store.sync_now(revision).unwrap_err();
         }
         over.store(true, Ordering::SeqCst);
