@@ -1,7 +1,7 @@
 //! Where the bill goes.
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use beltline_sdk::{Explain, Failure};
 use data_encoding::HEXLOWER;
@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 /// A file below the out folder.
 pub(crate) struct Target {
-    out: PathBuf,
     path: String,
+    file: PathBuf,
 }
 
 /// A file that was written.
@@ -28,26 +28,15 @@ impl Target {
     /// # Errors
     /// Permanent, if the path leads out of the out folder, or there is none.
     pub(crate) fn new(path: &str) -> Result<Target, Failure> {
-        let inside = Path::new(path)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        if path.is_empty() || !inside {
-            return Err(Failure::permanent(format!(
-                "with.path: `{path}` is no path below the out folder"
-            )));
-        }
+        let file = beltline_sdk::out_path(path).explain("with.path")?;
         Ok(Target {
-            out: beltline_sdk::out()?,
             path: path.to_owned(),
+            file,
         })
     }
 
     pub(crate) fn write(self, content: &[u8]) -> Result<Written, Failure> {
-        let file = self.out.join(&self.path);
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder).explain(&self.path)?;
-        }
-        fs::write(&file, content).explain(&self.path)?;
+        fs::write(&self.file, content).explain(&self.path)?;
         let sha256 = HEXLOWER.encode(&Sha256::digest(content));
         Ok(Written {
             path: self.path,

@@ -1,8 +1,9 @@
 //! The folders that a driver may be granted.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
-use crate::{Failure, host};
+use crate::{Explain, Failure, host};
 
 /// The directory that the run works on, granted by `workspace: ro` or `rw`.
 ///
@@ -18,6 +19,26 @@ pub fn workspace() -> Result<PathBuf, Failure> {
 /// Permanent, saying what to write where, if it was not granted.
 pub fn out() -> Result<PathBuf, Failure> {
     granted(host::out(), "out folder", "{out: rw}")
+}
+
+/// A path below [`out`] for a file to write: its folders are made.
+///
+/// # Errors
+/// Permanent, if the out folder was not granted or the path is absolute, leads out, or is empty.
+pub fn out_path(path: &str) -> Result<PathBuf, Failure> {
+    let inside = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if path.is_empty() || !inside {
+        return Err(Failure::permanent(format!(
+            "`{path}` is no path below the out folder"
+        )));
+    }
+    let file = out()?.join(path);
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).explain(path)?;
+    }
+    Ok(file)
 }
 
 fn granted(folder: PathBuf, what: &str, grant: &str) -> Result<PathBuf, Failure> {

@@ -3,7 +3,7 @@
 //! # What is where
 //! [`driver!`] exports the function. [`Request`], [`Outcome`] and [`Failure`] are what goes in and comes out.
 //! [`context`] has the pipeline's context, the earlier outputs and the steps; [`config`] the operator's
-//! settings; [`workspace`] and [`out`] the granted folders; [`cancel`] the wish to stop. `testing` runs a
+//! settings; [`workspace`] and [`out`] are the granted folders; [`cancel`] the wish to stop. `testing` runs a
 //! driver without wasm (not there in a component).
 //!
 //! This crate owns the way from the WIT types to Rust's and back. It never decides what a driver may do:
@@ -28,7 +28,7 @@ pub mod testing;
 
 pub use config::config;
 pub use failure::{Explain, Failure};
-pub use folders::{out, workspace};
+pub use folders::{out, out_path, workspace};
 pub use outcome::Outcome;
 pub use request::{Event, Request, Resource, RunInfo};
 

@@ -296,4 +296,16 @@ mod tests {
         );
         assert!(Harness::new().out().run(driver).result.is_ok());
     }
+
+    #[test]
+    fn paths_stay_below_the_out_folder() {
+        for path in ["", "/etc/x", "../x", "a/../../x", "."] {
+            let driver = |_: Request| crate::out_path(path).map(|_| Outcome::<()>::new(""));
+            let reason = format!("`{path}` is no path below the out folder");
+            assert_eq!(
+                Harness::new().out().run(driver).failure(),
+                &Failure::permanent(reason)
+            );
+        }
+    }
 }

@@ -22,7 +22,10 @@ fn reconcile(request: Request) -> Result<Outcome<u64>, Failure> {
 "#;
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 #[track_caller]
@@ -54,30 +57,71 @@ fn a_crate_outside_builds_to_a_component() {
     fs::write(crate_dir.join("Cargo.toml"), manifest).unwrap();
     fs::write(crate_dir.join("src/lib.rs"), DRIVER).unwrap();
     // The same versions as here, so that nothing is fetched; what the crate does not need is taken out.
-    fs::copy(repository().join("Cargo.lock"), crate_dir.join("Cargo.lock")).unwrap();
-    succeed(Command::new(env!("CARGO")).args(["update", "--workspace", "--offline"]).current_dir(&crate_dir));
+    fs::copy(
+        repository().join("Cargo.lock"),
+        crate_dir.join("Cargo.lock"),
+    )
+    .unwrap();
+    succeed(
+        Command::new(env!("CARGO"))
+            .args(["update", "--workspace", "--offline"])
+            .current_dir(&crate_dir),
+    );
 
     let out = folder.path().join("out");
     let build = repository().join("drivers/build");
-    let arguments = ["outside", "--manifest-path", "outside/Cargo.toml", "--out", "out"];
-    succeed(Command::new(build).args(arguments).current_dir(folder.path()));
+    let arguments = [
+        "outside",
+        "--manifest-path",
+        "outside/Cargo.toml",
+        "--out",
+        "out",
+    ];
+    succeed(
+        Command::new(build)
+            .args(arguments)
+            .current_dir(folder.path()),
+    );
 
     let component = fs::read(out.join("outside.wasm")).unwrap();
-    let has = |text: &str| component.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(component.starts_with(b"\0asm\x0d\0\x01\0"), "a component, and no core module");
+    let has = |text: &str| {
+        component
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(
+        component.starts_with(b"\0asm\x0d\0\x01\0"),
+        "a component, and no core module"
+    );
     assert!(has("beltline:driver/reconciler@0.1.0"), "the export");
-    assert!(has("beltline:manifest{\"manifest\":1,\"name\":\"outside\",\"version\":\"9.8.7\""), "the manifest");
-    assert!(has("9reconcile"), "functions keep their names, for backtraces");
+    assert!(
+        has("beltline:manifest{\"manifest\":1,\"name\":\"outside\",\"version\":\"9.8.7\""),
+        "the manifest"
+    );
+    assert!(
+        has("9reconcile"),
+        "functions keep their names, for backtraces"
+    );
 }
 
 #[test]
 fn the_package_has_the_interfaces() {
     let mut list = Command::new(env!("CARGO"));
-    list.args(["package", "--list", "--allow-dirty", "--offline", "-p", "beltline-sdk"]);
+    list.args([
+        "package",
+        "--list",
+        "--allow-dirty",
+        "--offline",
+        "-p",
+        "beltline-sdk",
+    ]);
     let output = succeed(list.current_dir(repository()));
     let files = String::from_utf8(output.stdout).unwrap();
     for file in fs::read_dir(repository().join("wit")).unwrap() {
         let name = format!("wit/{}", file.unwrap().file_name().into_string().unwrap());
-        assert!(files.lines().any(|line| line == name), "{name} is not in the package:\n{files}");
+        assert!(
+            files.lines().any(|line| line == name),
+            "{name} is not in the package:\n{files}"
+        );
     }
 }
