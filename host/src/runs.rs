@@ -137,7 +137,7 @@ impl Runs {
         let resource = self.snapshot(record.resource_digest).await?;
         let plan = plan::of(&pipeline);
         let mut run = Run::new(id, Arc::new(plan), 0, 0);
-        run.head = head.into();
+        run.head = head.head(record.created_ms);
         for (index, step) in self.steps(id).await? {
             if let Some(place) = run.steps.get_mut(index as usize) {
                 *place = Arc::new(step);

@@ -9,6 +9,7 @@ guests::guest!(reconcile);
 guests::manifest!(r#"{"manifest":1,"name":"append","version":"1.0.0","wants":{"workspace":"rw"}}"#);
 
 fn reconcile(request: Request) -> Result<Outcome, Failure> {
+    println!("appending");
     let mut file = OpenOptions::new()
         .append(true)
         .create(true)

@@ -3,6 +3,19 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod belt;
+mod live;
 
+mod barrier;
 mod examples;
 mod runs;
+
+mod cancel;
+mod crash;
+mod crash_config;
+mod crash_lost;
+mod documents;
+mod documents_lint;
+mod documents_taken;
+mod state;
+mod state_damage;
+mod state_disk;

@@ -3,13 +3,12 @@
 use beltline_engine::{End, Failure, Head, Phase, Placement, Step, StepState};
 use serde::{Deserialize, Serialize};
 
-/// What concerns the run as a whole. See [`Head`].
+/// What concerns the run as a whole and changes. See [`Head`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadRecord {
     revision: u64,
     epoch: u64,
     round: u32,
-    created: u64,
     updated: u64,
     #[serde(flatten)]
     phase: PhaseRecord,
@@ -102,16 +101,16 @@ impl From<&Head> for HeadRecord {
             revision: head.revision,
             epoch: head.epoch,
             round: head.round,
-            created: head.created_ms,
             updated: head.updated_ms,
             phase,
         }
     }
 }
 
-impl From<HeadRecord> for Head {
-    fn from(record: HeadRecord) -> Self {
-        let phase = match record.phase {
+impl HeadRecord {
+    /// The head of a run that was made at `created_ms`.
+    pub fn head(self, created_ms: u64) -> Head {
+        let phase = match self.phase {
             PhaseRecord::Running {
                 deadline: deadline_ms,
             } => Phase::Running { deadline_ms },
@@ -122,11 +121,11 @@ impl From<HeadRecord> for Head {
             },
         };
         Head {
-            revision: record.revision,
-            epoch: record.epoch,
-            round: record.round,
-            created_ms: record.created,
-            updated_ms: record.updated,
+            revision: self.revision,
+            epoch: self.epoch,
+            round: self.round,
+            created_ms,
+            updated_ms: self.updated,
             phase,
         }
     }
@@ -360,7 +359,7 @@ mod tests {
             (
                 End::Succeeded,
                 expect![[
-                    r#"{"v":1,"revision":3,"epoch":1,"round":2,"created":1,"updated":4,"phase":"ended","at":4,"end":"succeeded"}"#
+                    r#"{"v":1,"revision":3,"epoch":1,"round":2,"updated":4,"phase":"ended","at":4,"end":"succeeded"}"#
                 ]],
             ),
             (
@@ -369,7 +368,7 @@ mod tests {
                     failure: Failure::new(FailureKind::Trap, "boom"),
                 },
                 expect![[
-                    r#"{"v":1,"revision":3,"epoch":1,"round":2,"created":1,"updated":4,"phase":"ended","at":4,"end":{"failed":{"step":1,"failure":{"kind":"trap","reason":"boom"}}}}"#
+                    r#"{"v":1,"revision":3,"epoch":1,"round":2,"updated":4,"phase":"ended","at":4,"end":{"failed":{"step":1,"failure":{"kind":"trap","reason":"boom"}}}}"#
                 ]],
             ),
         ];
@@ -385,10 +384,7 @@ mod tests {
             };
             let bytes = encode(HeadRecord::from(&head));
             expected.assert_eq(std::str::from_utf8(&bytes).unwrap());
-            assert_eq!(
-                Head::from(decode::<HeadRecord>("head", &bytes).unwrap()),
-                head
-            );
+            assert_eq!(decode::<HeadRecord>("head", &bytes).unwrap().head(1), head);
         }
     }
 

@@ -1,0 +1,221 @@
+//! The effect barrier: what is on disk when a step begins, how often it is synced, and what a step writes. The
+//! runner runs here in the test's own process, on a store that writes down what is asked of it.
+
+use crate::belt::Bench;
+use beltline::documents::read_files;
+use beltline::launch::{self, Order};
+use beltline::logs::{LogLine, LogSink};
+use beltline::runner::{Observer, Runner};
+use beltline::runs::Runs;
+use beltline::state::StateFolder;
+use beltline::store::{
+    Batch, Counters, Embedded, Order as KeyOrder, Record, Revision, Store, StoreError,
+};
+use beltline::wasm::WasmHost;
+use beltline_engine::{Event, Run, RunStatus};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::sync::{Arc, Mutex};
+
+/// What happened, in order.
+#[derive(Debug, Clone, PartialEq)]
+enum Seen {
+    Commit {
+        revision: Revision,
+        bytes: usize,
+    },
+    Sync(Revision),
+    /// The guest of this step said something: it runs.
+    Line(String),
+}
+
+type Diary = Arc<Mutex<Vec<Seen>>>;
+
+struct Watched {
+    store: Embedded,
+    diary: Diary,
+}
+
+impl Store for Watched {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
+        self.store.get(key)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        order: KeyOrder,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        self.store.scan(prefix, after, order, limit)
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        async move {
+            let bytes = batch.bytes();
+            let revision = self.store.commit(batch).await?;
+            self.diary
+                .lock()
+                .unwrap()
+                .push(Seen::Commit { revision, bytes });
+            Ok(revision)
+        }
+        .boxed()
+    }
+
+    fn sync(&self, upto: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            self.store.sync(upto).await?;
+            self.diary.lock().unwrap().push(Seen::Sync(upto));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn counters(&self) -> Counters {
+        self.store.counters()
+    }
+}
+
+struct Lines(Diary);
+
+impl LogSink for Lines {
+    fn append(&self, line: LogLine) {
+        self.0.lock().unwrap().push(Seen::Line(line.step));
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn accepted(&self, _: &Run) {}
+    fn changed(&self, _: &Run, _: &[Event]) {}
+}
+
+/// Takes the bench's pipeline through to its end and tells what was seen.
+fn drive(bench: &Bench) -> (Vec<Seen>, Counters) {
+    let paths = ["pipeline.yaml", "resource.yaml", "belt.yaml"].map(|name| bench.path(name));
+    let documents = read_files(&paths).unwrap();
+    let (pipeline, config) = (documents.pipelines[0].value.clone(), &documents.configs[0]);
+    std::fs::create_dir_all(bench.path("work")).unwrap();
+    let order = Order {
+        pipeline,
+        resource: (&documents.resources[0].value).into(),
+        config: bench.path("belt.yaml"),
+        workspace: Some(bench.path("work")),
+        out: None,
+        rerun_of: None,
+    };
+    let used = launch::resolve(&order.pipeline, config, &order.config, false).unwrap();
+    let wasm = WasmHost::new().unwrap();
+    let state = StateFolder::locate(Some(&bench.path("state"))).unwrap();
+    state.make().unwrap();
+    let launch = launch::new_run(order, used, &wasm, &state).unwrap();
+    launch::keep(&launch, &state).unwrap();
+    let diary = Diary::default();
+    let store = Embedded::open(&state.store()).unwrap();
+    let store = Arc::new(Watched {
+        store,
+        diary: Arc::clone(&diary),
+    });
+    let (_ask, inbox) = tokio::sync::mpsc::unbounded_channel();
+    let sink = Arc::new(Lines(Arc::clone(&diary)));
+    let runs = Runs::new(Arc::<Watched>::clone(&store));
+    let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, &Nobody);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let run = runtime.block_on(runner.create()).unwrap();
+    assert_eq!(run.status(), RunStatus::Succeeded);
+    let seen = diary.lock().unwrap().clone();
+    (seen, store.counters())
+}
+
+fn steps(count: usize, driver: &str) -> Vec<String> {
+    (0..count)
+        .map(|index| format!("{{id: s{index}, driver: {driver}}}"))
+        .collect()
+}
+
+fn bench(driver: &str, steps: &[String]) -> Bench {
+    Bench::with_steps(
+        &[driver],
+        &steps.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+}
+
+#[test]
+fn a_step_with_effects_begins_when_all_before_it_is_synced() {
+    let (seen, counters) = drive(&bench("append", &steps(40, "append")));
+    let (mut written, mut synced, mut begun) = (Revision::default(), Revision::default(), 0);
+    for one in &seen {
+        match one {
+            Seen::Commit { revision, .. } => written = *revision,
+            Seen::Sync(upto) => synced = synced.max(*upto),
+            Seen::Line(step) => {
+                assert_eq!(
+                    written, synced,
+                    "`{step}` began before what led to it was on disk"
+                );
+                begun += 1;
+            }
+        }
+    }
+    assert_eq!(begun, 40);
+    assert_eq!(
+        written, synced,
+        "the run was reported before its end was on disk"
+    );
+    assert_eq!(counters.syncs, 41, "one sync a step and one at the end");
+    assert_eq!(
+        counters.commits, 41,
+        "one commit a step and one that makes the run"
+    );
+}
+
+#[test]
+fn steps_without_effects_wait_for_no_disk() {
+    let (seen, counters) = drive(&bench("say", &steps(40, "say")));
+    let first_sync = seen
+        .iter()
+        .position(|one| matches!(one, Seen::Sync(_)))
+        .unwrap();
+    assert_eq!(
+        first_sync, 1,
+        "the run is durable before anything of it happens"
+    );
+    let commits = seen
+        .iter()
+        .filter(|one| matches!(one, Seen::Commit { .. }))
+        .count();
+    assert_eq!(commits, 41);
+    // Two, unless the machine is so slow that 100 ms pass.
+    assert!(counters.syncs < 20, "{} syncs", counters.syncs);
+    assert!(
+        matches!(seen.last(), Some(Seen::Sync(_))),
+        "the end is durable before it is told"
+    );
+}
+
+#[test]
+fn what_a_step_writes_does_not_grow_with_the_run() {
+    let (seen, _) = drive(&bench("say", &steps(101, "say")));
+    let commits = seen.iter().filter_map(|one| match one {
+        Seen::Commit { bytes, .. } => Some(*bytes),
+        Seen::Sync(_) | Seen::Line(_) => None,
+    });
+    let bytes: Vec<_> = commits.collect();
+    let output = r#"{"debug":true,"trace":false}"#.len();
+    for (step, bytes) in bytes.iter().enumerate().skip(1) {
+        assert!(*bytes <= output + 1024, "step {step} wrote {bytes} bytes");
+    }
+    // Numbers have more digits later on; nothing else grows.
+    assert!(
+        bytes[100] <= bytes[1] + 16,
+        "step 1 wrote {} bytes, step 100 {}",
+        bytes[1],
+        bytes[100]
+    );
+}
