@@ -1,5 +1,7 @@
 //! Numbers and texts as people read them.
 
+use std::borrow::Cow;
+
 /// A size in the largest binary unit that leaves no remainder worth showing: `64 MiB`, `1.5 KiB`, `12 B`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -41,9 +43,28 @@ pub fn cut(text: &str, bytes_max: usize) -> String {
     format!("{kept}{ELLIPSIS}")
 }
 
+/// What somebody else wrote, fit for a terminal: control characters are spelt out, so that a driver cannot colour,
+/// overwrite or retitle what its operator sees. Line ends and tabs stay.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let is_harmful = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let spelt = |character: char| {
+        if is_harmful(character) { character.escape_default().to_string() } else { character.into() }
+    };
+    Cow::Owned(text.chars().map(spelt).collect())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{cut, duration, size};
+    use super::{cut, duration, shown, size};
+
+    #[test]
+    fn control_characters_are_spelt_out() {
+        assert_eq!(shown("two\n\tlines"), "two\n\tlines");
+        assert_eq!(shown("\u{1b}]0;owned\u{7} a\rb\u{9b}1m"), "\\u{1b}]0;owned\\u{7} a\\rb\\u{9b}1m");
+    }
 
     #[test]
     fn sizes_and_durations_read_well() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// The repository.
@@ -136,17 +136,6 @@ impl Bench {
     pub fn run(&self, more: &[&str]) -> Said {
         let args = self.run_args(more);
         self.belt(&args.iter().map(String::as_str).collect::<Vec<_>>())
-    }
-
-    /// The same, begun and not waited for; stdout and stderr are pipes.
-    pub fn start(&self, more: &[&str]) -> Child {
-        let args = self.run_args(more);
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        self.command(&args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
     }
 
     /// The run, as `belt runs get` has it.

@@ -195,3 +195,39 @@ fn the_table_names_steps_and_what_became_of_them() {
     );
     assert!(said.stderr.contains("✓ echo  succeeded"), "{}", said.stderr);
 }
+
+#[test]
+fn a_driver_cannot_write_to_the_terminal_by_itself() {
+    let bench = Bench::with_steps(&["escape"], &["{driver: escape}"]);
+    let shown = |args: &[&str]| {
+        let output = bench
+            .command(args)
+            .env("CLICOLOR_FORCE", "1")
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(said.contains(&0x1b), "colours are on");
+        String::from_utf8(said).unwrap()
+    };
+    let run = [
+        "run",
+        "-f",
+        "pipeline.yaml",
+        "-r",
+        "resource.yaml",
+        "--state",
+        "state",
+    ];
+    for args in [
+        &run[..],
+        &["runs", "get", "--state", "state"],
+        &["runs", "logs", "--state", "state"],
+    ] {
+        let said = shown(args);
+        assert!(
+            !said.contains("\u{1b}]0;") && !said.contains("\u{1b}[2K") && !said.contains('\r'),
+            "{said:?}"
+        );
+        assert!(said.contains("owned"), "{said:?}");
+    }
+}

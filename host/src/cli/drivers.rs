@@ -76,7 +76,7 @@ impl DriverView {
 fn words(view: &DriverView) -> String {
     let mut words = String::new();
     let mut say = |name: &str, value: &str| {
-        let _ = writeln!(words, "{name:<8} {value}");
+        let _ = writeln!(words, "{name:<8} {}", text::shown(value));
     };
     say("name", view.name.as_deref().unwrap_or("(no manifest)"));
     say("version", view.version.as_deref().unwrap_or("-"));

@@ -5,6 +5,7 @@ use crate::view::{RunView, StepView};
 use anstyle::{AnsiColor, Style};
 use beltline_engine::{RunStatus, StepStatus};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -59,11 +60,15 @@ pub(super) fn run(view: &RunView) -> String {
     let _ = writeln!(text, "\nrun {} {}{time}", view.run, coloured(view.status));
     if let Some(failure) = &view.failure {
         let kind = failure.failure.kind.replace('_', " ");
-        let (step, reason) = (&failure.step, &failure.failure.reason);
+        let (step, reason) = (&failure.step, text::shown(&failure.failure.reason));
         let _ = writeln!(text, "{RED}{step}{RED:#}: {kind}: {reason}");
     }
     for file in made(view) {
-        let _ = writeln!(text, "{DIM}made{DIM:#} {}", file.display());
+        let _ = writeln!(
+            text,
+            "{DIM}made{DIM:#} {}",
+            text::shown(&file.display().to_string())
+        );
     }
     text
 }
@@ -95,7 +100,7 @@ pub(super) fn list(views: &[RunView]) -> String {
 pub(super) fn details(view: &RunView) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: &str| {
-        let _ = writeln!(text, "{DIM}{name:<10}{DIM:#} {value}");
+        let _ = writeln!(text, "{DIM}{name:<10}{DIM:#} {}", text::shown(value));
     };
     say("run", &view.run);
     say("pipeline", &view.pipeline);
@@ -129,7 +134,7 @@ fn attempts(step: &StepView) -> String {
     for attempt in &step.attempts {
         let time = attempt.elapsed_ms.map(text::duration).unwrap_or_default();
         let end = match (&attempt.message, &attempt.failure) {
-            (Some(message), _) => message.clone(),
+            (Some(message), _) => first_line(message).into_owned(),
             (None, Some(failure)) => format!("{}: {}", failure.kind, first_line(&failure.reason)),
             (None, None) => "no end recorded".to_owned(),
         };
@@ -155,14 +160,17 @@ fn made(view: &RunView) -> Vec<PathBuf> {
         std::iter::once(output).chain(files.into_iter().flatten())
     });
     let paths = named.filter_map(|file| file.get("path")?.as_str());
-    paths.map(|path| view.out.join(path)).filter(|path| path.is_file()).collect()
+    paths
+        .map(|path| view.out.join(path))
+        .filter(|path| path.is_file())
+        .collect()
 }
 
 fn row(step: &StepView) -> [String; 6] {
     let message = match (&step.message, &step.failure) {
-        (Some(message), _) => message,
+        (Some(message), _) => first_line(message),
         (None, Some(failure)) => first_line(&failure.reason),
-        (None, None) => "",
+        (None, None) => Cow::Borrowed(""),
     };
     let message: String = message.chars().take(MESSAGE_MAX).collect();
     let time = step.elapsed_ms.map(text::duration).unwrap_or_default();
@@ -178,8 +186,8 @@ fn row(step: &StepView) -> [String; 6] {
     ]
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+fn first_line(text: &str) -> Cow<'_, str> {
+    text::shown(text.lines().next().unwrap_or_default())
 }
 
 /// Rows with each column as wide as its widest cell.
@@ -204,6 +212,6 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 pub(super) fn fields(fields: &Map<String, Value>) -> String {
     fields
         .iter()
-        .map(|(name, value)| format!(" {DIM}{name}={DIM:#}{value}"))
+        .map(|(name, value)| format!(" {DIM}{}={DIM:#}{value}", text::shown(name)))
         .collect()
 }

@@ -20,6 +20,9 @@ const TURN: Duration = Duration::from_millis(90);
 /// Steps that get a line of their own on a terminal; a longer pipeline shows only those that run.
 const LINES_MAX: usize = 40;
 
+/// Bytes of a message beside its step.
+const MESSAGE_MAX: usize = 100;
+
 pub(super) struct Progress {
     title: String,
     steps: Vec<String>,
@@ -52,19 +55,14 @@ impl Progress {
             .max()
             .unwrap_or_default();
         let terminal = std::io::stderr().is_terminal();
-        let shown = match format {
-            _ if terminal && steps.len() <= LINES_MAX => {
-                Shown::Lines(MultiProgress::new(), Vec::new())
-            }
-            Format::Text => Shown::Plain,
-            Format::Json | Format::Yaml => Shown::Nothing,
-        };
-        let shown = match shown {
-            Shown::Lines(all, _) => {
-                let lines = steps.iter().map(|id| line(&all, id, width)).collect();
-                Shown::Lines(all, lines)
-            }
-            other => other,
+        let shown = if terminal && steps.len() <= LINES_MAX {
+            let all = MultiProgress::new();
+            let lines = steps.iter().map(|id| line(&all, id, width)).collect();
+            Shown::Lines(all, lines)
+        } else if format == Format::Text {
+            Shown::Plain
+        } else {
+            Shown::Nothing
         };
         Progress {
             title,
@@ -80,7 +78,7 @@ impl Progress {
             let step = format!("{:>width$}", line.step, width = self.width);
             self.say(&format!(
                 "{DIM}{step} │{DIM:#} {}{}",
-                line.message,
+                text::shown(&line.message),
                 print::fields(&line.fields)
             ));
         }
@@ -117,13 +115,8 @@ impl Progress {
             return;
         };
         let status = step.state.status();
-        let message = text::cut(
-            view::message(&step.state)
-                .lines()
-                .next()
-                .unwrap_or_default(),
-            100,
-        );
+        let message = view::message(&step.state).lines().next();
+        let message = text::cut(&text::shown(message.unwrap_or_default()), MESSAGE_MAX);
         let tries = if step.tries() > 1 {
             format!(" (attempt {})", step.attempts)
         } else {

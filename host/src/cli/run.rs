@@ -10,6 +10,7 @@ use crate::documents::{
 use crate::drivers::Driver;
 use crate::launch::{self, Order};
 use crate::state::StateFolder;
+use crate::text;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,7 @@ struct Written {
     pipeline: Pipeline,
     resource: Resource,
     config: Config,
+    /// Absolute, for the run keeps it.
     config_path: PathBuf,
 }
 
@@ -86,7 +88,7 @@ impl Written {
     fn read(args: &RunArgs) -> Result<Self, Stop> {
         let paths: Vec<_> = args.files.iter().chain(&args.resource).cloned().collect();
         let mut documents = read_files(&paths)?;
-        let config_path = config_path(args, &documents)?;
+        let config_path = config_path(args, &documents);
         if args.config.is_some() || documents.configs.is_empty() {
             documents.configs = read_files(std::slice::from_ref(&config_path))?.configs;
         }
@@ -106,14 +108,14 @@ impl Written {
             pipeline: pipeline.value,
             resource: resource.value,
             config: config.value,
-            config_path,
+            config_path: std::path::absolute(config_path).map_err(Stop::fault)?,
         })
     }
 }
 
-/// The operator's file: the one named, else the one beside the pipeline. Absolute, for the run keeps it.
-fn config_path(args: &RunArgs, documents: &Documents) -> Result<PathBuf, Stop> {
-    let path = match (
+/// The operator's file: the one named, else the one beside the pipeline.
+fn config_path(args: &RunArgs, documents: &Documents) -> PathBuf {
+    match (
         &args.config,
         documents.configs.first(),
         documents.pipelines.first(),
@@ -125,8 +127,7 @@ fn config_path(args: &RunArgs, documents: &Documents) -> Result<PathBuf, Stop> {
             .unwrap_or(Path::new(""))
             .join("belt.yaml"),
         (None, None, None) => PathBuf::from("belt.yaml"),
-    };
-    std::path::absolute(&path).map_err(Stop::fault)
+    }
 }
 
 fn one<'d, T>(what: &str, key: &str, found: &'d [Document<T>]) -> Result<&'d Document<T>, Stop> {
@@ -148,7 +149,7 @@ fn one<'d, T>(what: &str, key: &str, found: &'d [Document<T>]) -> Result<&'d Doc
 fn say_drivers(used: &BTreeMap<String, Driver>, format: Format) {
     for driver in used.values() {
         if format == Format::Text {
-            let version = driver.version.as_deref().unwrap_or("(no version)");
+            let version = text::shown(driver.version.as_deref().unwrap_or("(no version)"));
             anstream::eprintln!("driver {} {version} {}", driver.name, driver.digest);
         }
         for lacking in &driver.lacks {

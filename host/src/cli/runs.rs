@@ -11,6 +11,7 @@ use crate::runs::Runs;
 use crate::runs::StoredRun;
 use crate::state::StateFolder;
 use crate::store::Embedded;
+use crate::text;
 use crate::view::RunView;
 use beltline_engine::{Input, Refusal, RunId};
 use clap::{Args, Subcommand};
@@ -113,7 +114,11 @@ pub(super) fn runs(verb: RunsVerb) -> Result<ExitCode, Stop> {
 
 fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
     let state = StateFolder::find(common.state.as_deref())?;
-    let views = if state.has_store() { views(&read(state)?, limit)? } else { Vec::new() };
+    let views = if state.has_store() {
+        views(&read(state)?, limit)?
+    } else {
+        Vec::new()
+    };
     output::document(common.output, &views, |views| print::list(views))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -164,7 +169,8 @@ fn log_lines(lines: &[LogLine]) -> String {
         let fields = print::fields(&line.fields);
         format!(
             "{at} {:>width$} {level:<5} {}{fields}\n",
-            line.step, line.message
+            line.step,
+            text::shown(&line.message)
         )
     };
     lines.iter().map(line).collect()
@@ -283,7 +289,11 @@ fn not_a_config(path: &Path) -> Stop {
 
 fn read_runs(common: &Common) -> Result<Workbench, Stop> {
     let state = StateFolder::find(common.state.as_deref())?;
-    if state.has_store() { read(state) } else { Err(no_runs()) }
+    if state.has_store() {
+        read(state)
+    } else {
+        Err(no_runs())
+    }
 }
 
 fn read(state: StateFolder) -> Result<Workbench, Stop> {
@@ -299,7 +309,11 @@ fn read(state: StateFolder) -> Result<Workbench, Stop> {
 
 fn write(common: &Common) -> Result<Workbench, Stop> {
     let state = StateFolder::find(common.state.as_deref())?;
-    if state.has_store() { Workbench::open(state) } else { Err(no_runs()) }
+    if state.has_store() {
+        Workbench::open(state)
+    } else {
+        Err(no_runs())
+    }
 }
 
 fn pick(runs: &Runs, which: &Which) -> Result<RunId, Stop> {

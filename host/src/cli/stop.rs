@@ -43,6 +43,13 @@ impl Stop {
         }
     }
 
+    /// Says why, and ends the process here and now.
+    pub(super) fn leave(self) -> ! {
+        let code = i32::from(self.code);
+        let _ = self.report();
+        std::process::exit(code)
+    }
+
     /// Says why on stderr, causes and all, and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         match self.error.downcast_ref::<Diagnostics>() {

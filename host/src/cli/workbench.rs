@@ -109,6 +109,9 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+/// The Ctrl-C that ends a run at once. One more leaves it behind.
+const FORCED: u32 = 2;
+
 /// Has a thread drive the run and waits for it, handing it what Ctrl-C asks for. Listens before the run begins:
 /// no Ctrl-C is missed, and none ends the process.
 async fn wait(
@@ -135,6 +138,10 @@ async fn wait(
             }
             Some(()) = interrupts.recv() => {
                 asked += 1;
+                if asked > FORCED {
+                    // Its thread is held up in a file call that does not return, and would hold us up as well.
+                    Stop::fault(anyhow::anyhow!("left the run as it is; `belt runs resume` goes on with it")).leave();
+                }
                 progress.cancelling(asked > 1);
                 // The run may have ended meanwhile: then there is nobody left to ask.
                 let _ = ask.send(Input::Cancel { force: asked > 1 });

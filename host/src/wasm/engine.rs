@@ -34,6 +34,10 @@ const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// touch. The kernel's pagemap scan finds the pages that need cleaning, so a large value costs nothing.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
+/// Without a pool: what a memory may grow by before it moves, and the guard behind it.
+const GROWTH_BYTES: u64 = 1 << 20;
+const GUARD_BYTES: u64 = 64 << 10;
+
 /// How instances get their memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allocation {
@@ -93,6 +97,13 @@ fn config(allocation: Allocation) -> Config {
             }
             Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
         });
+    if allocation == Allocation::OnDemand {
+        // Where address space is scarce none is set aside: guests check their bounds instead.
+        config
+            .memory_reservation(0)
+            .memory_reservation_for_growth(GROWTH_BYTES)
+            .memory_guard_size(GUARD_BYTES);
+    }
     config
 }
 
