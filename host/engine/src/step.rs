@@ -145,6 +145,22 @@ impl Step {
         matches!(self.state, StepState::Waiting { attempt: open, .. } if open == attempt)
     }
 
+    /// When the attempt under way, waiting or running, fails unless it has answered by then.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        match self.state {
+            StepState::Waiting { deadline_ms, .. } | StepState::Running { deadline_ms, .. } => {
+                Some(deadline_ms)
+            }
+            StepState::Pending
+            | StepState::Retrying { .. }
+            | StepState::Succeeded { .. }
+            | StepState::Failed { .. }
+            | StepState::Skipped { .. }
+            | StepState::Cancelled { .. }
+            | StepState::TimedOut { .. } => None,
+        }
+    }
+
     /// The attempt under way, waiting or running.
     pub fn open_attempt(&self) -> Option<u32> {
         match self.state {

@@ -8,7 +8,7 @@ use crate::documents::StepDocument;
 use crate::logs::LogSink;
 use crate::runs::StoredRun;
 use crate::wasm::{Attempt, CancelFlag, Ended, Folder, Loaded, Request, RunInfo};
-use beltline_engine::{Effect, Placement, Run, StepState};
+use beltline_engine::{Effect, Placement, Run};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use std::future::poll_fn;
@@ -187,7 +187,10 @@ impl Attempts {
             step_id: document.id.clone(),
             attempt,
             key: run.key(step),
-            deadline_ms: deadline_ms(run, step),
+            deadline_ms: run
+                .steps
+                .get(step as usize)
+                .and_then(|step| step.deadline_ms()),
             traceparent: None,
             dry_run: false,
         };
@@ -219,20 +222,5 @@ impl Attempts {
         steps
             .get(step as usize)
             .expect("the plan has the steps of its pipeline")
-    }
-}
-
-fn deadline_ms(run: &Run, step: u32) -> Option<u64> {
-    match run.steps.get(step as usize)?.state {
-        StepState::Running { deadline_ms, .. } | StepState::Waiting { deadline_ms, .. } => {
-            Some(deadline_ms)
-        }
-        StepState::Pending
-        | StepState::Retrying { .. }
-        | StepState::Succeeded { .. }
-        | StepState::Failed { .. }
-        | StepState::Skipped { .. }
-        | StepState::Cancelled { .. }
-        | StepState::TimedOut { .. } => None,
     }
 }
