@@ -111,7 +111,8 @@ fn reconcile(request: Request<Value, With>) -> Result<Outcome<Output>, Failure> 
         )));
     }
     output.fit();
-    Ok(Outcome::new(format!("{} rules: {}", output.rules, output.counts)).output(output))
+    let noun = if output.rules == 1 { "rule" } else { "rules" };
+    Ok(Outcome::new(format!("{} {noun}: {}", output.rules, output.counts)).output(output))
 }
 
 /// Writes the findings, where there is a folder for them.

@@ -103,6 +103,10 @@ fn a_check_that_could_not_be_made_has_not_passed() {
         "an undefined reference is Rego's false"
     );
     refused(
+        "package a\nimport rego.v1\ndeny contains \"x\" if {\n\tinput.resource.generation / 0 > 1\n}\n",
+        "with.rego:4:31: divide by zero",
+    );
+    refused(
         "package a\nimport rego.v1\ndeny contains \"x\" if {\n\tto_number(\"x\") > 1\n}\n",
         "with.rego:4:16: could not parse string as number",
     );

@@ -101,16 +101,13 @@ fn candidates(from: &str, name: &str) -> impl Iterator<Item = String> {
     }
     folders.push(String::new());
     let name = name.to_owned();
-    folders
-        .into_iter()
-        .filter(|folder| !folder.ends_with("node_modules"))
-        .map(move |folder| {
-            if folder.is_empty() {
-                format!("node_modules/{name}")
-            } else {
-                format!("{folder}/node_modules/{name}")
-            }
-        })
+    folders.into_iter().map(move |folder| {
+        if folder.is_empty() {
+            format!("node_modules/{name}")
+        } else {
+            format!("{folder}/node_modules/{name}")
+        }
+    })
 }
 
 impl Entry {

@@ -9,7 +9,7 @@ fn uv_lock() {
 name = "app"
 version = "0.1.0"
 source = {{ editable = "." }}
-dependencies = [{{ name = "foo-bar" }}, {{ name = "two", version = "2.0", marker = "os_name == 'nt'" }}]
+dependencies = [{{ name = "app", extra = ["all"] }}, {{ name = "foo-bar" }}, {{ name = "two", version = "2.0", marker = "os_name == 'nt'" }}]
 [package.dev-dependencies]
 dev = [{{ name = "two", version = "1.0" }}]
 [[package]]
