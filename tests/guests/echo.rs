@@ -1,6 +1,6 @@
-//! Leaves everything that it was given: the request, the context, what earlier steps left.
+//! Leaves everything that it was given: the request, the context, what earlier steps left. Uses every import.
 
-use guests::{Failure, Outcome, Request, Value, config, json, left, run_context};
+use guests::{Failure, Outcome, Request, Value, cancel, config, json, left, log, run_context};
 
 guests::guest!(reconcile);
 
@@ -35,5 +35,7 @@ fn reconcile(request: Request) -> Result<Outcome, Failure> {
         "outputs": outputs.collect::<serde_json::Map<_, _>>(),
         "steps": steps.collect::<Vec<_>>(),
         "config": parse(config::get()),
+        "cancel_requested": cancel::requested(),
+        "trace_is_kept": log::enabled(log::Level::Trace),
     }))
 }

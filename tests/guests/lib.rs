@@ -12,8 +12,44 @@ wit_bindgen::generate!({
     generate_all,
 });
 
+/// What of WASI the standard library does not reach.
+mod beyond_std {
+    wit_bindgen::generate!({
+        inline: r#"
+            package guests:beyond-std;
+
+            world beyond-std {
+                import wasi:clocks/monotonic-clock@0.2.0;
+                import wasi:random/random@0.2.0;
+            }
+
+            package wasi:io@0.2.0 {
+                interface poll {
+                    resource pollable;
+                }
+            }
+
+            package wasi:clocks@0.2.0 {
+                interface monotonic-clock {
+                    use wasi:io/poll@0.2.0.{pollable};
+                    type duration = u64;
+                    subscribe-duration: func(when: duration) -> pollable;
+                }
+            }
+
+            package wasi:random@0.2.0 {
+                interface random {
+                    get-random-bytes: func(len: u64) -> list<u8>;
+                }
+            }
+        "#,
+        generate_all,
+    });
+}
+
 pub use beltline::driver::types::{Failure, Outcome, Request, RetryHint};
 pub use beltline::driver::{cancel, config, log, run_context};
+pub use beyond_std::wasi;
 pub use exports::beltline::driver::reconciler::Guest;
 pub use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! Says one line each way: stdout, stderr, the `log` import.
 
 use guests::{Failure, Outcome, Request, json, left, log};
+use std::io::Write;
 
 guests::guest!(reconcile);
 
@@ -15,6 +16,7 @@ fn reconcile(request: Request) -> Result<Outcome, Failure> {
     log::write(log::Level::Info, &format!("{who} through log"), &fields);
     log::write(log::Level::Trace, "never kept", &[]);
     print!("without a line end");
+    std::io::stdout().flush().expect("the host takes it");
     left(
         json!({"trace": log::enabled(log::Level::Trace), "debug": log::enabled(log::Level::Debug)}),
     )
