@@ -61,7 +61,7 @@ pub struct Driver {
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// Its file cannot be read.
-    #[error("driver `{name}`: cannot read `{}`", path.display())]
+    #[error("driver `{name}`: its `path` in belt.yaml, `{}`, cannot be read", path.display())]
     Read {
         /// The driver.
         name: String,
@@ -72,14 +72,14 @@ pub enum DriverError {
         source: io::Error,
     },
     /// Its file is no driver for this host.
-    #[error("driver `{name}`: `{}` {source}", path.display())]
+    #[error("driver `{name}`: `{}` {why}", path.display())]
     Inspect {
         /// The driver.
         name: String,
         /// Its file.
         path: PathBuf,
-        /// Why; its text is part of ours.
-        source: InspectError,
+        /// Why. No source: its text is part of ours.
+        why: InspectError,
     },
     /// Its bytes are not those that `belt.yaml` pins.
     #[error("driver `{name}`: `{}` is {found}, but belt.yaml pins {pinned}; check where the file comes from, or pin what it is now", path.display())]
@@ -151,10 +151,10 @@ fn wasm<'entry>(name: &str, entry: &'entry DriverEntry) -> Result<&'entry WasmDr
 }
 
 fn look(name: &str, path: &Path, bytes: &[u8]) -> Result<Inspection, DriverError> {
-    inspect(bytes).map_err(|source| DriverError::Inspect {
+    inspect(bytes).map_err(|why| DriverError::Inspect {
         name: name.to_owned(),
         path: path.to_owned(),
-        source,
+        why,
     })
 }
 

@@ -6,10 +6,14 @@
 
 use crate::digest::Digest;
 use beltline_wire::{MANIFEST_SECTION, Manifest, ManifestError};
+use std::error::Error;
 use wasmparser::{Encoding, Parser, Payload};
 
 /// The largest driver file: four times the largest component known to be made from an interpreter.
 pub const DRIVER_BYTES_MAX: u64 = 64 << 20;
+
+/// How every WebAssembly file begins, module or component.
+const MAGIC: &[u8] = b"\0asm";
 
 /// The package that drivers are built for, and the version that this host speaks.
 const PACKAGE: &str = "beltline:driver";
@@ -46,11 +50,14 @@ pub struct Inspection {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// Over [`DRIVER_BYTES_MAX`].
-    #[error("has {0}; a driver file has at most {max}", max = crate::text::size(DRIVER_BYTES_MAX))]
-    TooLarge(String),
-    /// Not wasm, or cut off.
-    #[error("is no WebAssembly component, or a damaged one: {0}")]
-    Malformed(String),
+    #[error("is larger than {max}, the most that a driver file may have; build it without debug information", max = crate::text::size(DRIVER_BYTES_MAX))]
+    TooLarge,
+    /// Something else altogether.
+    #[error("is no WebAssembly file; name the `.wasm` that the build left")]
+    NotWasm,
+    /// Cut off, or changed on the way.
+    #[error("is a damaged WebAssembly file: {0}; build it or fetch it again")]
+    Damaged(String),
     /// A core module, as `wasm32-unknown-unknown` makes them.
     #[error(
         "is a core module and no component; build it for `wasm32-wasip2`, or with `drivers/build`"
@@ -69,18 +76,25 @@ pub enum InspectError {
     },
     /// An import that no grant can satisfy.
     #[error(
-        "imports `{0}`, which this host does not offer; it offers {PACKAGE} {WIT_VERSION}, wasi:cli {WASI_VERSION} and wasi:http {WASI_VERSION}"
+        "imports `{0}`, which this host does not offer; build it for {PACKAGE} {WIT_VERSION}, wasi:cli {WASI_VERSION} and wasi:http {WASI_VERSION} alone"
     )]
     Import(String),
-    /// A manifest that cannot be read.
-    #[error("its section `{MANIFEST_SECTION}` cannot be read: {0}")]
-    Manifest(#[source] ManifestError),
+    /// A manifest that cannot be read. No source: its text, and its cause's, is part of ours.
+    #[error("has a section `{MANIFEST_SECTION}` that cannot be read: {}; rebuild the driver or update the host", with_cause(.0))]
+    Manifest(ManifestError),
     /// Two manifests: which one counts would be a guess.
-    #[error("has its section `{MANIFEST_SECTION}` {0} times; once is allowed")]
+    #[error("has {0} sections `{MANIFEST_SECTION}`; build it with one")]
     Doubled(usize),
     /// A want that this host does not know.
     #[error("wants `{0}`, which this host does not know; update the host")]
     UnknownWant(String),
+}
+
+fn with_cause(error: &ManifestError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// Looks at the bytes of a driver file.
@@ -90,7 +104,10 @@ pub enum InspectError {
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
     let size = bytes.len() as u64;
     if size > DRIVER_BYTES_MAX {
-        return Err(InspectError::TooLarge(crate::text::size(size)));
+        return Err(InspectError::TooLarge);
+    }
+    if !bytes.starts_with(MAGIC) {
+        return Err(InspectError::NotWasm);
     }
     let found = walk(bytes)?;
     let wit = reconciler_version(&found.exports)?;
@@ -116,15 +133,14 @@ struct Found<'bytes> {
 
 /// Reads the outline of a component: its own imports and exports, and our section at any level.
 fn walk(bytes: &[u8]) -> Result<Found<'_>, InspectError> {
-    let malformed =
-        |error: wasmparser::BinaryReaderError| InspectError::Malformed(error.to_string());
+    let damaged = |error: wasmparser::BinaryReaderError| InspectError::Damaged(error.to_string());
     let mut found = Found::default();
     let mut depth = 0_u32;
     let mut ended = false;
     for payload in Parser::new(0).parse_all(bytes) {
         // Only the payloads named here matter; the list of the others grows with the format.
         #[allow(clippy::wildcard_enum_match_arm)]
-        match payload.map_err(malformed)? {
+        match payload.map_err(damaged)? {
             Payload::Version {
                 encoding: Encoding::Module,
                 ..
@@ -138,14 +154,14 @@ fn walk(bytes: &[u8]) -> Result<Found<'_>, InspectError> {
                 for import in section {
                     found
                         .imports
-                        .push(import.map_err(malformed)?.name.name.to_owned());
+                        .push(import.map_err(damaged)?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
                     found
                         .exports
-                        .push(export.map_err(malformed)?.name.name.to_owned());
+                        .push(export.map_err(damaged)?.name.name.to_owned());
                 }
             }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
@@ -157,7 +173,7 @@ fn walk(bytes: &[u8]) -> Result<Found<'_>, InspectError> {
     if ended {
         Ok(found)
     } else {
-        Err(InspectError::Malformed("it ends too early".into()))
+        Err(InspectError::Damaged("it ends too early".into()))
     }
 }
 

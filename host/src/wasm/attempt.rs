@@ -54,6 +54,7 @@ impl Loaded {
             request.info.attempt,
             self.limits,
         );
+        let ending = log.ending();
         let memory = Memory::new(self.limits);
         let config = Arc::clone(&self.config);
         let guest = Guest::new(memory, log.clone(), cancel, context, config, &folders)?;
@@ -63,7 +64,7 @@ impl Loaded {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         let called = within(self.limits.cpu, self.call(&mut store, &request)).await;
-        log.finish();
+        drop(ending);
         match called {
             Err(over) => Ok(Ended::Limit(
                 over,

@@ -5,10 +5,14 @@
 
 use super::bindings::beltline::driver::types::Failure as GuestFailure;
 use super::guest::Guest;
-use super::limits::{MESSAGE_BYTES, OverLimit, STACK_BYTES};
+use super::limits::{
+    HOST_CALL_BYTES, LIVE_RESOURCES, MESSAGE_BYTES, OverLimit, RANDOM_BYTES, STACK_BYTES,
+};
 use crate::text;
 use std::sync::Arc;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
 /// Frames of a trap's backtrace that are kept.
 const FRAMES: usize = 12;
@@ -38,21 +42,44 @@ pub(super) fn from_error(error: &wasmtime::Error, guest: &Guest) -> Option<Ended
     if guest.fault.is_some() {
         return None;
     }
-    let trap = error.downcast_ref::<Trap>().copied();
     let said = guest.log.panic_message();
-    let cause = said.unwrap_or_else(|| match trap {
-        Some(trap) => trap.to_string(),
-        None => format!("{:#}", error.root_cause()),
-    });
+    let cause = said.unwrap_or_else(|| cause(error));
     let reason = text::cut(&format!("{cause}{}", backtrace(error)), MESSAGE_BYTES);
-    let limit = match trap {
-        Some(Trap::StackOverflow) => Some(OverLimit::bytes("stack", STACK_BYTES as u64)),
-        Some(_) | None => guest.memory.denied().cloned(),
-    };
+    let limit = over(error).or_else(|| guest.memory.denied().cloned());
     Some(match limit {
         Some(limit) => Ended::Limit(limit, reason),
         None => Ended::Trap(reason),
     })
+}
+
+/// What an error says by itself, without the guest's own words and functions.
+fn cause(error: &wasmtime::Error) -> String {
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return trap.to_string();
+    }
+    match error.downcast_ref::<I32Exit>() {
+        Some(I32Exit(status)) => format!("it exited with status {status} instead of answering"),
+        None => format!("{:#}", error.root_cause()),
+    }
+}
+
+/// The limit that a call of the guest ran into, where the error is of one.
+fn over(error: &wasmtime::Error) -> Option<OverLimit> {
+    if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
+        return Some(OverLimit::bytes("stack", STACK_BYTES as u64));
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        let value = format!("{LIVE_RESOURCES} at once");
+        let limit = "handles";
+        return Some(OverLimit { limit, value });
+    }
+    // wasmtime gives these two no type. Its words are pinned with its version, and by the tests.
+    let words = error.root_cause().to_string();
+    if words.contains("fuel allocated for hostcalls has been exhausted") {
+        return Some(OverLimit::bytes("host-call data", HOST_CALL_BYTES as u64));
+    }
+    let is_random = words.starts_with("requested len ") && words.contains(" exceeds limit ");
+    is_random.then(|| OverLimit::bytes("random data", RANDOM_BYTES))
 }
 
 /// The guest's functions, innermost first, one a line; empty where there are none.
@@ -69,9 +96,9 @@ fn backtrace(error: &wasmtime::Error) -> String {
     told.map(|name| format!("\n  at {name}")).collect()
 }
 
-/// Frames that every Rust panic or allocation failure has, and that tell nothing.
+/// Frames that every Rust panic, exit or allocation failure has, and that tell nothing.
 fn is_panic_machinery(name: &str) -> bool {
-    const PREFIXES: [&str; 9] = [
+    const PREFIXES: [&str; 12] = [
         "std::panicking",
         "core::panicking",
         "std::sys",
@@ -81,6 +108,9 @@ fn is_panic_machinery(name: &str) -> bool {
         "__rust",
         "abort",
         "rust_",
+        "wasi_snapshot_preview1::",
+        "proc_exit",
+        "__wasi_",
     ];
     PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name.contains("__rust_")
 }

@@ -37,10 +37,10 @@ pub enum LoadError {
     #[error("wasmtime cannot start")]
     Engine(#[source] wasmtime::Error),
     /// The bytes are no component that this engine can compile.
-    #[error("the component does not compile")]
+    #[error("it does not compile; build it or fetch it again")]
     Compile(#[source] wasmtime::Error),
     /// It imports or exports something under another type than the host's.
-    #[error("the component does not fit this host")]
+    #[error("it does not fit this host; build it for the `wit/` of this host")]
     Link(#[source] wasmtime::Error),
 }
 

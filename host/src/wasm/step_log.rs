@@ -19,6 +19,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 /// Lines of stderr kept for the failure: a panic's message has two, an assertion's four.
 const TAIL_LINES: usize = 12;
 
+/// How the message of a Rust panic begins, after the thread.
+const PANICKED: &str = "panicked at ";
+
 /// What a stream takes at once.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -39,13 +42,13 @@ struct Lines {
 
 /// What an attempt has said so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+struct Counts {
     /// Bytes of messages kept.
-    pub bytes: u64,
+    bytes: u64,
     /// Lines kept.
-    pub lines: u64,
+    lines: u64,
     /// Lines dropped, over the limits.
-    pub dropped: u64,
+    dropped: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -90,13 +93,10 @@ impl StepLog {
         }
     }
 
-    /// Ends the log: what has no line end yet becomes a line, and what was dropped is said.
-    pub fn finish(&self) -> Counts {
-        let mut lines = self.lines();
-        lines.flush(Stream::Stdout);
-        lines.flush(Stream::Stderr);
-        lines.say_dropped();
-        lines.counts
+    /// Ends the log when it is dropped: what has no line end yet becomes a line, and what was dropped is said.
+    /// An attempt that is stopped drops it, too: its last words are those that tell why.
+    pub fn ending(&self) -> Ending {
+        Ending(self.clone())
     }
 
     /// The message of a Rust panic, where the last lines of stderr hold one.
@@ -105,15 +105,30 @@ impl StepLog {
         let start = lines
             .stderr_tail
             .iter()
-            .rposition(|line| line.contains("panicked at"))?;
+            .rposition(|line| line.contains(PANICKED))?;
         let said = lines.stderr_tail.iter().skip(start);
         let said = said.filter(|line| !line.starts_with("note: ") && !line.is_empty());
         let message = said.map(String::as_str).collect::<Vec<_>>().join(" ");
-        Some(message.replacen("thread '<unnamed>' ", "", 1))
+        // Before it stands the thread, whose name and number tell nothing: there is but one.
+        let start = message.find(PANICKED).unwrap_or_default();
+        message.get(start..).map(str::to_owned)
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a log that is still to come.
+#[must_use]
+pub struct Ending(StepLog);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut lines = self.0.lines();
+        lines.flush(Stream::Stdout);
+        lines.flush(Stream::Stderr);
+        lines.say_dropped();
     }
 }
 
@@ -304,8 +319,9 @@ mod tests {
     fn kept(write: impl FnOnce(&StepLog)) -> (Vec<LogLine>, StepLog) {
         let sink = Arc::new(Kept::default());
         let log = StepLog::new(sink.clone(), "s", 1, Limits::default());
+        let ending = log.ending();
         write(&log);
-        log.finish();
+        drop(ending);
         let lines = std::mem::take(&mut *sink.0.lock().unwrap());
         (lines, log)
     }
@@ -368,8 +384,9 @@ mod tests {
     #[test]
     fn a_panic_is_found_in_what_stderr_said_last() {
         let (_, log) = kept(|log| {
-            log.stderr()
-                .take(b"before\n\nthread '<unnamed>' panicked at src/lib.rs:3:5:\nno such file\n");
+            log.stderr().take(
+                b"before\n\nthread '<unnamed>' (1) panicked at src/lib.rs:3:5:\nno such file\n",
+            );
             log.stderr()
                 .take(b"note: run with `RUST_BACKTRACE=1` environment variable\n");
         });
