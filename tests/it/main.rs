@@ -19,3 +19,15 @@ mod documents_taken;
 mod state;
 mod state_damage;
 mod state_disk;
+
+mod component;
+mod driver_files;
+mod driver_files_inspect;
+mod driver_files_made;
+mod driver_files_manifest;
+mod hostile;
+mod hostile_limits;
+mod hostile_log;
+mod sandbox;
+mod sandbox_files;
+mod sandbox_log;
