@@ -7,15 +7,19 @@ mod live;
 
 mod barrier;
 mod examples;
+mod readme;
 mod runs;
 
 mod cancel;
 mod crash;
+mod crash_checks;
 mod crash_config;
 mod crash_lost;
 mod documents;
+mod documents_harmless;
 mod documents_lint;
 mod documents_taken;
+mod documents_together;
 mod state;
 mod state_damage;
 mod state_disk;
