@@ -5,6 +5,7 @@
 mod belt;
 mod live;
 
+mod address_space;
 mod barrier;
 mod examples;
 mod readme;

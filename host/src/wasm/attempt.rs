@@ -14,11 +14,12 @@ use crate::logs::LogSink;
 use crate::{clock, documents, text};
 use serde::de::IgnoredAny;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 /// What one attempt is made with.
 pub struct Attempt {
@@ -87,12 +88,24 @@ impl Loaded {
         store: &mut Store<Guest>,
         request: &Request,
     ) -> wasmtime::Result<Result<Outcome, Failure>> {
-        let driver = self.pre.instantiate_async(&mut *store).await?;
+        let instance = self.pre.instantiate_async(&mut *store).await;
+        let driver = instance.map_err(|error| blame(error, store.data_mut()))?;
         driver
             .beltline_driver_reconciler()
             .call_reconcile(store, request)
             .await
     }
+}
+
+/// An instance that cannot be had is the driver's doing, unless it is the machine that has no room for it.
+fn blame(error: wasmtime::Error, guest: &mut Guest) -> wasmtime::Error {
+    let ours = error.downcast_ref::<io::Error>().is_some()
+        || error.downcast_ref::<PoolConcurrencyLimitError>().is_some();
+    if !ours {
+        return error;
+    }
+    guest.fault = Some(super::fault(error).context("no room for an instance"));
+    wasmtime::Error::msg("a fault of the host")
 }
 
 /// Runs a future for as long as it spends no more CPU time than that: its thread's clock, read around each poll. A
