@@ -51,7 +51,11 @@ pub fn shown(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let spelt = |character: char| {
-        if is_harmful(character) { character.escape_default().to_string() } else { character.into() }
+        if is_harmful(character) {
+            character.escape_default().to_string()
+        } else {
+            character.into()
+        }
     };
     Cow::Owned(text.chars().map(spelt).collect())
 }
@@ -63,7 +67,10 @@ mod tests {
     #[test]
     fn control_characters_are_spelt_out() {
         assert_eq!(shown("two\n\tlines"), "two\n\tlines");
-        assert_eq!(shown("\u{1b}]0;owned\u{7} a\rb\u{9b}1m"), "\\u{1b}]0;owned\\u{7} a\\rb\\u{9b}1m");
+        assert_eq!(
+            shown("\u{1b}]0;owned\u{7} a\rb\u{9b}1m"),
+            "\\u{1b}]0;owned\\u{7} a\\rb\\u{9b}1m"
+        );
     }
 
     #[test]
