@@ -114,7 +114,7 @@ impl StateFolder {
         self.root.join("out").join(run)
     }
 
-    /// Keeps the bytes of a driver, durably, before a run names them.
+    /// Keeps the bytes of a driver, durably, before a run names them. For whoever has the store open to write.
     ///
     /// # Errors
     /// The file system's, with the file's name.
@@ -125,8 +125,9 @@ impl StateFolder {
         }
         let folder = self.root.join("drivers");
         fs::create_dir_all(&folder).map_err(io("make", &folder))?;
-        let partial = folder.join(format!("{}.{}.partial", digest.hex(), std::process::id()));
-        write_synced(&partial, bytes).map_err(io("write", &partial))?;
+        // Under one name, as the caller has the store to itself: what a crash leaves half written is written anew.
+        let partial = folder.join(format!("{}.partial", digest.hex()));
+        write_whole(&partial, bytes).map_err(io("write", &partial))?;
         fs::rename(&partial, &path).map_err(io("write", &path))?;
         sync_folder(&folder).map_err(io("sync", &folder))
     }
@@ -156,7 +157,7 @@ impl StateFolder {
         if path.exists() {
             return Ok(());
         }
-        fs::write(&path, "*\n").map_err(io("write", &path))
+        write_whole(&path, b"*\n").map_err(io("write", &path))
     }
 }
 
@@ -167,10 +168,15 @@ fn nearest() -> Option<PathBuf> {
         .find(|state| state.is_dir())
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file durably. One that could not be written whole does not stay.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // The error that matters is the one at hand.
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
