@@ -135,6 +135,10 @@ impl<'a> Runner<'a> {
                 Happening::Tick => _ = self.kept.fold(&Input::Tick),
                 Happening::SyncIsDue => self.kept.sync().await?,
             }
+            // What people have asked for comes before anything that would begin.
+            while let Ok(input) = self.inbox.try_recv() {
+                self.kept.fold(&input);
+            }
             self.start();
             self.kept.save().await?;
             self.tell();

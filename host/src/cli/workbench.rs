@@ -142,9 +142,9 @@ async fn wait(
                     // Its thread is held up in a file call that does not return, and would hold us up as well.
                     Stop::fault(anyhow::anyhow!("left the run as it is; `belt runs resume` goes on with it")).leave();
                 }
-                progress.cancelling(asked > 1);
                 // The run may have ended meanwhile: then there is nobody left to ask.
                 let _ = ask.send(Input::Cancel { force: asked > 1 });
+                progress.cancelling(asked > 1);
             }
         }
     }
