@@ -2,7 +2,7 @@
 //!
 //! Owns the JSON of a run's records and the conversion both ways. Never reads or writes a store. A record is
 //! written often and read seldom, so its keys are short words and what does not change is kept apart: the
-//! [`RunRecord`] is written once, the [`HeadRecord`] at each transition, a [`StepRecord`] when that step changes.
+//! [`RunRecord`] is written when the run is made, the [`HeadRecord`] at each transition, a [`StepRecord`] when that step changes.
 
 mod state;
 

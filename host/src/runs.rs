@@ -5,7 +5,7 @@
 //! step writes does not grow with the run. Never decides anything, and never syncs by itself.
 //!
 //! ```text
-//! run/<id>                     what the run is of; written once
+//! run/<id>                     what the run is of; written once, and where paths are given anew
 //! head/<id>                    compared by every write
 //! step/<id>/<index>            where it is not there, the step has not begun
 //! output/<id>/<index>/<attempt>
@@ -117,6 +117,18 @@ impl Runs {
             .store
             .commit(state(batch, Some(before), after, traces))
             .await?)
+    }
+
+    /// Writes what a run is of once more, where its paths are given anew, if its head is as it was loaded.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Conflict`] where somebody else has moved the run.
+    pub async fn amend(&self, stored: &StoredRun) -> Result<(), RunsError> {
+        let batch = Batch::new()
+            .expect(head_key(stored.run.id), stored.head)
+            .put(run_key(stored.run.id), encode(&*stored.record));
+        self.store.commit(batch).await?;
+        Ok(())
     }
 
     /// A run by its id; `None` where there is none.

@@ -33,7 +33,7 @@ pub struct RunView {
     /// When it ended, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
-    /// From its making to its end, in milliseconds; retries that a person asked for included.
+    /// From the begin of its round to its end, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
     /// Why it failed.
@@ -169,7 +169,7 @@ impl RunView {
             round: run.head.round,
             created_at: rfc3339(record.created_ms),
             ended_at: ended_ms.map(rfc3339),
-            elapsed_ms: ended_ms.map(|at| at.saturating_sub(record.created_ms)),
+            elapsed_ms: ended_ms.map(|at| at.saturating_sub(round_began_ms(run))),
             failure: run_failure(run),
             steps: steps.collect(),
             drivers: record.drivers.clone(),
@@ -259,6 +259,16 @@ fn run_failure(run: &Run) -> Option<RunFailureView> {
         | Phase::Running { .. }
         | Phase::Cancelling { .. } => None,
     }
+}
+
+/// When the run's round began: with the run, or with the first step that a retry covers.
+fn round_began_ms(run: &Run) -> u64 {
+    if run.head.round == 1 {
+        return run.head.created_ms;
+    }
+    let covered = run.steps.iter().filter(|step| step.round == run.head.round);
+    let began = covered.filter_map(|step| step.first_started_ms).min();
+    began.unwrap_or(run.head.updated_ms)
 }
 
 fn ended_ms(run: &Run) -> Option<u64> {

@@ -6,6 +6,7 @@ mod belt;
 mod live;
 
 mod address_space;
+mod anew;
 mod barrier;
 mod examples;
 mod readme;

@@ -101,6 +101,12 @@ pub(super) struct Anew {
     out: Option<PathBuf>,
 }
 
+impl Anew {
+    fn is_given(&self) -> bool {
+        self.config.is_some() || self.workspace.is_some() || self.out.is_some()
+    }
+}
+
 pub(super) fn runs(verb: RunsVerb) -> Result<ExitCode, Stop> {
     match verb {
         RunsVerb::List { common, limit } => list(&common, limit),
@@ -190,7 +196,7 @@ fn retry(which: &Which, anew: &Anew, from: Option<&str>) -> Result<ExitCode, Sto
         }
         Some(refusal) => return Err(Stop::invalid(refusal)),
     }
-    go_on(&bench, stored, anew, vec![input], which.common.output)
+    go_on(&bench, stored, anew, Some(input), which.common.output)
 }
 
 fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
@@ -202,25 +208,23 @@ fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
         output::document(which.common.output, &bench.view(stored.run.id)?, print::run)?;
         return Ok(exit_code(status));
     }
-    let epoch = stored.run.head.epoch.saturating_add(1);
-    go_on(
-        &bench,
-        stored,
-        anew,
-        vec![Input::Claim { epoch }],
-        which.common.output,
-    )
+    go_on(&bench, stored, anew, None, which.common.output)
 }
 
 fn go_on(
     bench: &Workbench,
     stored: StoredRun,
     anew: &Anew,
-    inputs: Vec<Input>,
+    input: Option<Input>,
     format: Format,
 ) -> Result<ExitCode, Stop> {
+    let epoch = stored.run.head.epoch.saturating_add(1);
     let launch = reopen(bench, stored, anew)?;
-    finish(bench, launch, Some(inputs), format)
+    if anew.is_given() {
+        block_on(bench.runs.amend(&launch.stored))?;
+    }
+    let inputs = std::iter::once(Input::Claim { epoch }).chain(input);
+    finish(bench, launch, Some(inputs.collect()), format)
 }
 
 fn rerun(which: &Which, anew: Anew) -> Result<ExitCode, Stop> {
