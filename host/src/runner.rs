@@ -116,7 +116,7 @@ impl<'a> Runner<'a> {
             self.kept.fold(&input);
         }
         self.start();
-        self.kept.save().await?;
+        self.save().await?;
         self.run().await
     }
 
@@ -140,14 +140,21 @@ impl<'a> Runner<'a> {
                 self.kept.fold(&input);
             }
             self.start();
-            self.kept.save().await?;
+            self.save().await?;
             self.tell();
-        }
-        if let Some(out) = self.attempts.out() {
-            state::sync_tree(&out)?;
         }
         self.kept.sync().await?;
         Ok(self.kept.into_run())
+    }
+
+    /// Writes what has changed. A run does not end before what its steps made is on disk.
+    async fn save(&mut self) -> Result<(), RunnerError> {
+        if self.kept.run().is_ended()
+            && let Some(out) = self.attempts.out()
+        {
+            state::sync_tree(&out)?;
+        }
+        Ok(self.kept.save().await?)
     }
 
     /// Records the start of every attempt that is wanted and neither performed nor about to be.
