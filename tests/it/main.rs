@@ -37,3 +37,4 @@ mod hostile_log;
 mod sandbox;
 mod sandbox_files;
 mod sandbox_log;
+mod sandbox_network;

@@ -1,7 +1,9 @@
 //! What a driver gets: what it wants and was granted, both, and nothing else.
 
 use crate::belt::{Bench, Said, guest};
+use crate::live::Live;
 use serde_json::{Value, json};
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 /// A bench with one step of a guest that has these grants and does this; the workspace has a file.
@@ -55,7 +57,7 @@ fn with_nothing_granted_there_is_nothing() {
         "json",
     ]);
     bench.write("input.txt", "a secret");
-    let input = std::fs::File::open(bench.path("input.txt")).unwrap();
+    let input = File::open(bench.path("input.txt")).unwrap();
     command.env("SECRET", "a secret").stdin(Stdio::from(input));
     let output = command.output().unwrap();
     let run: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -170,4 +172,23 @@ fn a_granted_workspace_must_be_named_and_be_there() {
     };
     refuses(&bench, &["--workspace", "nowhere"], &there("nowhere"));
     refuses(&bench, &["--workspace", "belt.yaml"], &there("belt.yaml"));
+}
+
+/// File calls are made on the attempt's own thread: when an attempt is stopped, none of its calls goes on elsewhere.
+/// The one thread that the runtime may have beside it waits for the run.
+#[test]
+fn file_calls_start_no_threads() {
+    let bench = bench("gate", "{workspace: ro}", "{}");
+    let mut live = Live::run(&bench, &[]);
+    live.until("at the gate");
+    let tasks = format!("/proc/{}/task", live.pid());
+    for _ in 0..500 {
+        // The guest looks for its file all the while.
+        let names = fs::read_dir(&tasks).unwrap().flatten();
+        let names = names.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        let runtime = names.filter(|name| name.starts_with("tokio")).count();
+        assert_eq!(runtime, 1);
+    }
+    bench.write("work/look.open", "");
+    assert_eq!(live.end().code, 0);
 }
