@@ -165,7 +165,7 @@ impl Runs {
         }))
     }
 
-    /// The ids of runs, latest first, at most `limit` of them.
+    /// The ids of runs, latest first, at most `limit` of them; also of those whose records are damaged.
     ///
     /// # Errors
     /// The store's.
@@ -173,11 +173,11 @@ impl Runs {
         let prefix = run_key_prefix();
         let found = self
             .store
-            .scan(prefix, None, Order::Descending, limit)
+            .keys(prefix, None, Order::Descending, limit)
             .await?;
         Ok(found
             .iter()
-            .filter_map(|record| record.key.strip_prefix(prefix)?.parse().ok())
+            .filter_map(|key| key.strip_prefix(prefix)?.parse().ok())
             .collect())
     }
 

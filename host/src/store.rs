@@ -38,8 +38,9 @@ use futures::future::BoxFuture;
 pub use self::embedded::{Damage, Embedded, Flaw};
 pub use self::error::StoreError;
 
-/// Longest key, in bytes. Keys are paths of names and ids (`run/<uuid>/step/<id>`); each is held in
-/// memory by the embedded store and written twice into its log, so they are kept short.
+/// Longest key, in bytes. Keys are paths of words, ids and numbers, the longest of them
+/// `snapshot/` and a digest in hexadecimal, 73 bytes; each is held in memory by the embedded store and
+/// written twice into its log, so they are kept short.
 pub const KEY_BYTES_MAX: usize = 512;
 
 /// Largest value, in bytes. The largest thing that Beltline stores in one record is 256 KiB (a
@@ -207,7 +208,7 @@ fn once<'a>(keys: impl Iterator<Item = &'a String>) -> Result<(), StoreError> {
     }
 }
 
-/// The direction of a [`Store::scan`], by the bytes of the key.
+/// The direction of a [`Store::scan`] or [`Store::keys`], by the bytes of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Smallest key first.
@@ -252,10 +253,10 @@ pub trait Store: Send + Sync {
     /// that come after that key in this order (whether or not it exists).
     ///
     /// # Guarantees
-    /// One call sees one state of the store: no commit is seen by half.
+    /// One call sees one state of the store: no commit is seen by half. No record is left out.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// As [`Store::get`], with the first record that is damaged.
     fn scan<'a>(
         &'a self,
         prefix: &'a str,
@@ -263,6 +264,22 @@ pub trait Store: Send + Sync {
         order: Order,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>>;
+
+    /// The keys that [`Store::scan`] would find. Reads no values, and so is not stopped by a damaged
+    /// one: what cannot be read is still known to exist.
+    ///
+    /// # Guarantees
+    /// As [`Store::scan`].
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the store cannot be read at all.
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        order: Order,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
 
     /// Compares every expectation with the store and, if all hold, makes every change of the batch.
     /// Returns the new revision, which all changed keys now bear; where nothing changes (no puts, no

@@ -51,6 +51,16 @@ impl Store for Watched {
         self.store.scan(prefix, after, order, limit)
     }
 
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        order: KeyOrder,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        self.store.keys(prefix, after, order, limit)
+    }
+
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>> {
         async move {
             let bytes = batch.bytes();

@@ -75,16 +75,14 @@ impl<'a, S: Site> Client<'a, S> {
         self.site.wait(self.store.sync(upto))
     }
 
+    /// As `keys` has them, which are those that `scan` has.
     fn keys(&self, prefix: &str, after: Option<&str>, order: Order, limit: usize) -> String {
-        let records = self
-            .site
-            .wait(self.store.scan(prefix, after, order, limit))
-            .unwrap();
-        records
-            .into_iter()
-            .map(|record| record.key)
-            .collect::<Vec<_>>()
-            .join(" ")
+        let scan = self.store.scan(prefix, after, order, limit);
+        let records = self.site.wait(scan).unwrap();
+        let keys = self.store.keys(prefix, after, order, limit);
+        let keys = self.site.wait(keys).unwrap();
+        assert!(keys.iter().eq(records.iter().map(|record| &record.key)));
+        keys.join(" ")
     }
 
     fn conflict(&self, batch: Batch) -> String {

@@ -97,8 +97,8 @@ impl Embedded {
 
     /// Opens the store in `dir` to read what is whole, damaged or not, and changes nothing in it.
     ///
-    /// A record whose value is damaged is an error of [`Store::get`] and left out by [`Store::scan`];
-    /// [`Embedded::damage`] names it. Where damage hides which keys a commit changed, keys may be
+    /// A record whose value is damaged is an error of [`Store::get`] and [`Store::scan`];
+    /// [`Store::keys`] has its key, and [`Embedded::damage`] names it. Where damage hides which keys a commit changed, keys may be
     /// missing or have an older value; `damage` then has an entry without keys.
     ///
     /// # Errors
@@ -329,6 +329,16 @@ impl Store for Embedded {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
         async move { self.scan_now(prefix, after, order, limit) }.boxed()
+    }
+
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        order: Order,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        async move { self.keys_now(prefix, after, order, limit) }.boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>> {

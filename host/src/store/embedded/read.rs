@@ -1,4 +1,4 @@
-//! Reading: places are looked up under the lock, values are read without it.
+//! Reading: keys and places are looked up under the lock, values are read without it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,17 +62,27 @@ impl Embedded {
             drop(state);
             let mut records = Vec::with_capacity(places.len());
             for place in &places {
-                match (self.read(place, generation)?, self.access) {
-                    (Read::Whole(record), _) => records.push(record),
-                    (Read::Damaged(_), Access::Read) => {}
-                    (Read::Damaged(damage), Access::Write) => {
-                        return Err(StoreError::Damaged(damage));
-                    }
-                    (Read::Stale, _) => continue 'again,
+                match self.read(place, generation)? {
+                    Read::Whole(record) => records.push(record),
+                    Read::Damaged(damage) => return Err(StoreError::Damaged(damage)),
+                    Read::Stale => continue 'again,
                 }
             }
             return Ok(records);
         }
+    }
+
+    pub(super) fn keys_now(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut state = self.state();
+        state.log.mend()?;
+        let slots = state.log.index.scan(prefix, after, order).take(limit);
+        Ok(slots.map(|(key, _)| key.to_owned()).collect())
     }
 
     /// Reads a value, without holding the state.
