@@ -1,4 +1,5 @@
 //! Attempts whose end nobody recorded: a driver that takes the host down, and steps that must not run twice.
+//! Their timeouts only keep a broken host from hanging the tests.
 
 use crate::belt::{Bench, guest};
 use crate::live::Live;
@@ -18,7 +19,7 @@ fn attempts(run: &Value) -> Vec<(u64, &str)> {
 fn a_driver_that_takes_the_host_down_is_lost_where_its_third_start_is_due() {
     let bench = Bench::with_steps(
         &["sleep"],
-        &["{id: bomb, driver: sleep}", "{driver: sleep}"],
+        &["{id: bomb, driver: sleep, timeout: 1m}", "{driver: sleep}"],
     );
     for verb in ["run", "resume"] {
         let mut live = match verb {
@@ -46,7 +47,9 @@ fn a_lost_attempt_is_tried_again_as_often_as_the_step_allows() {
     let retry = "retry: {max_attempts: 2, backoff: 1ms}";
     let bench = Bench::with_steps(
         &["sleep"],
-        &[&format!("{{id: bomb, driver: sleep, {retry}}}")],
+        &[&format!(
+            "{{id: bomb, driver: sleep, timeout: 1m, {retry}}}"
+        )],
     );
     let mut live = Live::run(&bench, &[]);
     live.until("sleeping");
@@ -72,7 +75,9 @@ fn a_lost_attempt_is_tried_again_as_often_as_the_step_allows() {
 
 /// A run of one step that has its effect and then lingers, killed there.
 fn killed_after_its_effect(on_lost: &str) -> Bench {
-    let step = format!("{{id: pay, driver: relay, with: {{linger: true}}, on_lost: {on_lost}}}");
+    let step = format!(
+        "{{id: pay, driver: relay, with: {{linger: true}}, timeout: 1m, on_lost: {on_lost}}}"
+    );
     let bench = Bench::with_steps(&["relay"], &[&step]);
     let mut live = Live::run(&bench, &[]);
     live.until("lingering");
@@ -112,7 +117,7 @@ fn on_lost_retry_starts_the_attempt_again_under_its_own_key() {
 fn on_lost_fail_does_not_stop_a_step_without_effects() {
     let bench = Bench::with_steps(
         &[],
-        &["{id: look, driver: relay, with: {linger: true}, on_lost: fail}"],
+        &["{id: look, driver: relay, with: {linger: true}, timeout: 1m, on_lost: fail}"],
     );
     let relay = guest("relay").display().to_string();
     bench.write(
