@@ -56,7 +56,7 @@ pub enum StoreError {
         source: Option<io::Error>,
     },
 
-    /// Another process has the folder.
+    /// Another process writes to the folder.
     #[error(
         "{} is in use by {}; wait until it ends or choose another state folder",
         path.display(),
@@ -67,6 +67,16 @@ pub enum StoreError {
         path: PathBuf,
         /// The process that has it, where it could be told.
         pid: Option<u32>,
+    },
+
+    /// Other processes read the folder, and have not ended while a writer waited for them.
+    #[error(
+        "{} is being read by another process; wait until it ends or choose another state folder",
+        path.display()
+    )]
+    BeingRead {
+        /// The store's folder.
+        path: PathBuf,
     },
 
     /// Stored bytes are not what was written.

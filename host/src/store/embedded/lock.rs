@@ -1,19 +1,37 @@
 //! The folder's lock: one writer, or many readers.
 //!
-//! `LOCK` is held with `flock`, which the system lets go when the process dies, however it dies. The
-//! process id in it is for people; nothing trusts it.
+//! `LOCK` is held with `flock`, which the system lets go when the process dies, however it dies. Who
+//! holds it is asked of the system, never of the file: the process id in it is for people, and is the
+//! last writer's.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::super::StoreError;
 use super::disk::Disk;
 
 const NAME: &str = "LOCK";
 
+/// How long a writer waits for readers. They load a few records and end, in milliseconds; one that
+/// takes longer waits for a person.
+const READERS_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Held for as long as it lives.
 pub(super) struct Lock {
     file: File,
+}
+
+/// Who keeps a lock from being had.
+enum Holder {
+    Writer,
+    Readers,
 }
 
 impl Lock {
@@ -27,7 +45,14 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(|source| StoreError::io("open", &path, source))?;
-        let lock = Self::held(disk, file.try_lock(), file)?;
+        let lock = match file.try_lock() {
+            Ok(()) => Self { file },
+            Err(TryLockError::WouldBlock) => match holder(disk)? {
+                Holder::Writer => return Err(written_to(disk)),
+                Holder::Readers => Self::after_readers(disk, file)?,
+            },
+            Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path, source)),
+        };
         let pid = format!("{}\n", std::process::id());
         let written = lock
             .file
@@ -43,27 +68,40 @@ impl Lock {
     /// For readers beside readers. A folder that never had a writer has nothing to lock.
     pub(super) fn shared(disk: &Disk) -> Result<Option<Self>, StoreError> {
         let path = disk.path(NAME);
-        match File::open(&path) {
-            Ok(file) => Self::held(disk, file.try_lock_shared(), file).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(StoreError::io("open", &path, source)),
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::io("open", &path, source)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(TryLockError::WouldBlock) => Err(written_to(disk)),
+            Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path, source)),
         }
     }
 
-    fn held(disk: &Disk, tried: Result<(), TryLockError>, file: File) -> Result<Self, StoreError> {
-        match tried {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => {
-                let pid = std::fs::read_to_string(disk.path(NAME)).ok();
-                let pid = pid.and_then(|pid| pid.trim().parse().ok());
-                Err(StoreError::Locked {
+    /// Waits until those who read have ended.
+    ///
+    /// `flock` knows no deadline, so a thread waits in it. Where we do not wait for the thread any
+    /// longer, nobody takes the lock that it gets one day, and so that is let go at once.
+    fn after_readers(disk: &Disk, file: File) -> Result<Self, StoreError> {
+        let path = disk.path(NAME);
+        let (had, waiting) = mpsc::channel();
+        let wait = move || had.send(file.lock().map(|()| Self { file })).ok();
+        thread::Builder::new()
+            .name("lock".into())
+            .spawn(wait)
+            .map_err(|source| StoreError::io("wait for", &path, source))?;
+        let had = waiting.recv_timeout(READERS_WAIT_MAX);
+        drop(waiting);
+        match had {
+            Ok(had) => had.map_err(|source| StoreError::io("lock", &path, source)),
+            Err(_) => Err(match holder(disk)? {
+                Holder::Writer => written_to(disk),
+                Holder::Readers => StoreError::BeingRead {
                     path: disk.dir().to_owned(),
-                    pid,
-                })
-            }
-            Err(TryLockError::Error(source)) => {
-                Err(StoreError::io("lock", &disk.path(NAME), source))
-            }
+                },
+            }),
         }
     }
 }
@@ -73,4 +111,30 @@ impl Drop for Lock {
     fn drop(&mut self) {
         self.file.unlock().ok();
     }
+}
+
+/// Who holds the lock that was just refused to a writer: where a reader would get it, readers do.
+fn holder(disk: &Disk) -> Result<Holder, StoreError> {
+    match Lock::shared(disk) {
+        Ok(_) => Ok(Holder::Readers),
+        Err(StoreError::Locked { .. }) => Ok(Holder::Writer),
+        Err(error) => Err(error),
+    }
+}
+
+fn written_to(disk: &Disk) -> StoreError {
+    StoreError::Locked {
+        path: disk.dir().to_owned(),
+        pid: writer(disk),
+    }
+}
+
+/// The process id in the file, if there is such a process: a writer that has the lock since a moment ago
+/// has not written its own yet, and a writer in another container has one that means nothing here.
+fn writer(disk: &Disk) -> Option<u32> {
+    let text = std::fs::read_to_string(disk.path(NAME)).ok()?;
+    let pid: u32 = text.trim().parse().ok()?;
+    let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    // One that we may not signal is there, too.
+    (test_kill_process(process) != Err(Errno::SRCH)).then_some(pid)
 }

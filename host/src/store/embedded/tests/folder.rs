@@ -4,6 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use super::{Embedded, Folder, SEGMENT_BYTES, open, put, state};
 use crate::store::{Revision, StoreError};
@@ -97,14 +100,68 @@ fn the_same_process_is_refused_too() {
     assert!(locked(open(dir, SEGMENT_BYTES).err().unwrap()));
     assert!(locked(Embedded::open_read_only(dir).err().unwrap()));
     drop(store);
+    open(dir, SEGMENT_BYTES).unwrap();
+}
+
+/// The process id in the file is then that of the last writer, which may well be alive.
+#[test]
+fn readers_who_stay_are_not_called_by_the_last_writers_pid() {
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    drop(open(dir, SEGMENT_BYTES).unwrap());
+    let pid = format!("{}\n", std::process::id());
+    assert_eq!(fs::read_to_string(dir.join("LOCK")).unwrap(), pid);
     let reader = Embedded::open_read_only(dir).unwrap();
     let other = Embedded::open_read_only(dir).unwrap();
-    assert!(matches!(
-        open(dir, SEGMENT_BYTES).err(),
-        Some(StoreError::Locked { .. })
-    ));
-    drop((reader, other));
+    let expected = format!(
+        "{} is being read by another process; wait until it ends or choose another state folder",
+        dir.display()
+    );
+    assert_eq!(
+        open(dir, SEGMENT_BYTES).err().unwrap().to_string(),
+        expected
+    );
+    drop(reader);
+    Embedded::open_read_only(dir).unwrap();
+    drop(other);
     open(dir, SEGMENT_BYTES).unwrap();
+}
+
+#[test]
+fn a_writer_waits_for_readers_a_moment() {
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    drop(open(dir, SEGMENT_BYTES).unwrap());
+    let reader = Embedded::open_read_only(dir).unwrap();
+    thread::scope(|scope| {
+        let (done, opened) = mpsc::channel();
+        scope.spawn(move || done.send(open(dir, SEGMENT_BYTES)).unwrap());
+        let early = opened.recv_timeout(Duration::from_millis(100));
+        drop(reader);
+        assert!(early.is_err(), "refused or let in beside a reader");
+        opened.recv().unwrap().unwrap();
+    });
+}
+
+/// A writer that has the lock and has not written its process id yet: the one before it left its own.
+#[test]
+fn a_process_that_has_ended_is_not_named() {
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let _store = open(dir, SEGMENT_BYTES).unwrap();
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    fs::write(dir.join("LOCK"), format!("{}\n", ended.id())).unwrap();
+    let expected = format!(
+        "{} is in use by another process; wait until it ends or choose another state folder",
+        dir.display()
+    );
+    for error in [
+        open(dir, SEGMENT_BYTES).err(),
+        Embedded::open_read_only(dir).err(),
+    ] {
+        assert_eq!(error.unwrap().to_string(), expected);
+    }
 }
 
 #[test]
