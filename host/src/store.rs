@@ -229,7 +229,8 @@ pub struct Counters {
     pub bytes: u64,
     /// Rewrites of the adapter's files that gave back dead space.
     pub compactions: u64,
-    /// Such rewrites that failed; the old files stay in use and it is tried again later.
+    /// Such rewrites that failed; the old files stay in use and it is tried again later. The adapter
+    /// keeps the reason.
     pub compactions_failed: u64,
 }
 

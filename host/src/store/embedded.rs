@@ -29,7 +29,7 @@ mod window;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -62,6 +62,7 @@ struct State {
     lost: Vec<Lost>,
     /// Found while opening, and by reads since. Only of a store opened to read.
     damage: Vec<Damage>,
+    compaction_failure: Option<Arc<StoreError>>,
 }
 
 /// Revisions that were taken back, and why.
@@ -77,9 +78,10 @@ impl Embedded {
     /// this returns.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] by whichever process has it; [`StoreError::Damaged`] with everything
-    /// that is wrong, in which case no commit in the folder has been touched;
-    /// [`StoreError::Version`]; [`StoreError::ReadOnly`]; [`StoreError::Full`].
+    /// [`StoreError::Locked`] by the process that writes to it; [`StoreError::BeingRead`] where others
+    /// read it and do not end within a moment; [`StoreError::Damaged`] with everything that is wrong, in
+    /// which case no commit in the folder has been touched; [`StoreError::Version`];
+    /// [`StoreError::ReadOnly`]; [`StoreError::Full`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_on(Disk::new(dir), SIZES)
     }
@@ -118,6 +120,7 @@ impl Embedded {
             compacting: false,
             lost: Vec::new(),
             damage,
+            compaction_failure: None,
         };
         Self {
             access,
@@ -132,6 +135,13 @@ impl Embedded {
     /// that is open to write.
     pub fn damage(&self) -> Vec<Damage> {
         self.state().damage.clone()
+    }
+
+    /// Why the last compaction failed; nothing where it succeeded or none was due. No commit fails for
+    /// it and nothing is lost by it, but dead space stays, and damage that stops one is found by nobody
+    /// else until that record is read: whoever has committed should say it.
+    pub fn compaction_failure(&self) -> Option<Arc<StoreError>> {
+        self.state().compaction_failure.clone()
     }
 
     /// Reads every byte of the sealed segments, which opening does not, and names what is damaged.
@@ -167,11 +177,15 @@ impl Embedded {
             let path = state.log.disk.dir().to_owned();
             return Err(StoreError::ReadOnly { path, source: None });
         }
-        state.log.mend()?;
-        if !state.log.is_full() {
-            return state.log.commit(batch);
-        }
-        while state.syncing {
+        loop {
+            state.log.mend()?;
+            if !state.log.is_full() {
+                return state.log.commit(batch);
+            }
+            if !state.syncing {
+                break;
+            }
+            // The sync may fail and take back what is full, or another may seal it first.
             state = self.wait(state);
         }
         let sealed = state.log.seal();
@@ -192,8 +206,8 @@ impl Embedded {
 
     /// Rewrites what is still needed of the sealed segments. Others go on meanwhile.
     ///
-    /// The commit that led here has been made, whatever becomes of this: a failure is counted, leaves
-    /// the old segments in place, and is met again at the next seal.
+    /// The commit that led here has been made, whatever becomes of this: a failure is kept and counted,
+    /// leaves the old segments in place, and is met again at the next seal.
     fn compact(&self, plan: Plan) {
         let built = plan.build();
         let mut state = self.state();
@@ -202,6 +216,7 @@ impl Embedded {
         if done.is_err() {
             state.log.counters.compactions_failed += 1;
         }
+        state.compaction_failure = done.err().map(Arc::new);
     }
 
     /// The group commit: the first caller to find the log idle syncs all that is written by then; those

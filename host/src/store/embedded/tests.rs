@@ -6,6 +6,7 @@ mod faults;
 mod folder;
 mod model;
 mod real_disk;
+mod seal;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{
     Embedded, Folder, Random, State, apply, copy_folder, files, open, put, scratch, state,
 };
-use crate::store::{Batch, Flaw, Order, Revision, StoreError};
+use crate::store::{Batch, Flaw, Order, Revision, Store, StoreError};
 
 /// Small enough to have a base, sealed segments and a tail; all of it synced.
 fn filled(dir: &Path, segment_bytes: u64) -> State {
@@ -234,6 +234,52 @@ fn damage_names_file_place_and_key() {
     );
     assert_eq!(state(&store).unwrap_err().to_string(), error.to_string());
     assert_eq!(keys(&store), ["run/1", "run/2", "run/3", "run/4"]);
+}
+
+/// What compaction meets is said, though the commit that led to it is made; and is over when it is over.
+#[test]
+fn damage_that_stops_a_compaction_is_kept_and_fails_no_commit() {
+    let folder = Folder::new(3000);
+    let dir = folder.dir.path();
+    let store = open(dir, 3000).unwrap();
+    let value = "the value in question".repeat(50);
+    store.commit_now(&put("kept", &value)).unwrap();
+    let overwrite = |times: usize| {
+        for n in 0..times {
+            let value = n.to_string().repeat(1000);
+            let revision = store.commit_now(&put("k", &value)).unwrap();
+            store.sync_now(revision).unwrap();
+        }
+    };
+    overwrite(4);
+    assert_eq!(store.state().log.sealed.len(), 1);
+    assert!(store.compaction_failure().is_none());
+    let file = dir.join("00000000000000000001.log");
+    let whole = fs::read(&file).unwrap();
+    let place = whole
+        .windows(9)
+        .position(|text| text == b"the value")
+        .unwrap();
+    let mut bytes = whole.clone();
+    bytes[place] ^= 1;
+    fs::write(&file, bytes).unwrap();
+
+    overwrite(6);
+    let expected = format!(
+        "damaged: {} at byte {place}: a value is damaged (`kept`)",
+        file.display()
+    );
+    assert_eq!(store.compaction_failure().unwrap().to_string(), expected);
+    assert_eq!(store.get_now("kept").unwrap_err().to_string(), expected);
+    let counters = store.counters();
+    assert_eq!(counters.compactions, 0);
+    assert!(counters.compactions_failed > 0);
+
+    fs::write(&file, whole).unwrap();
+    overwrite(6);
+    assert!(store.compaction_failure().is_none());
+    assert!(store.counters().compactions > 0);
+    assert!(state(&store).unwrap().contains_key("kept"));
 }
 
 /// A value that holds a frame, taken from the store's own file, is never taken for one.

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use super::super::disk::{Deed, Probe};
 use super::{Folder, Random, SEGMENT_BYTES, State, apply, open, open_probed, put, state};
 use crate::store::{Batch, Revision, StoreError};
 
 /// Fails one deed on files of one ending, for as long as it is switched on.
-struct Fault {
+pub(super) struct Fault {
     deed: Deed,
     ending: &'static str,
     kind: io::ErrorKind,
@@ -21,7 +20,7 @@ struct Fault {
 }
 
 impl Fault {
-    fn new(deed: Deed, ending: &'static str, kind: io::ErrorKind) -> Arc<Self> {
+    pub(super) fn new(deed: Deed, ending: &'static str, kind: io::ErrorKind) -> Arc<Self> {
         Arc::new(Self {
             deed,
             ending,
@@ -31,7 +30,7 @@ impl Fault {
         })
     }
 
-    fn set(&self, on: bool) {
+    pub(super) fn set(&self, on: bool) {
         self.on.store(on, Ordering::SeqCst);
     }
 }
@@ -78,31 +77,6 @@ fn a_full_disk_fails_the_commit_and_no_other() {
     let found = state(&store).unwrap();
     drop(store);
     assert_eq!(state(&open(dir, SEGMENT_BYTES).unwrap()).unwrap(), found);
-}
-
-/// Where a segment must end and the disk has no room for the seal, or for the next one.
-#[test]
-fn a_full_disk_at_the_end_of_a_segment() {
-    for ending in [".log", ".log.new", ".keys"] {
-        let folder = Folder::new(200);
-        let dir = folder.dir.path();
-        let fault = Fault::new(Deed::Write, ending, io::ErrorKind::StorageFull);
-        let store = open_probed(dir, 200, fault.clone()).unwrap();
-        let first = store.commit_now(&put("a", &"x".repeat(200))).unwrap();
-        fault.set(true);
-        let failed = store.commit_now(&put("b", "1"));
-        match ending {
-            ".keys" => assert!(failed.is_ok(), "its own shortcut is no commit's concern"),
-            _ => assert!(matches!(failed, Err(StoreError::Full { .. })), "{ending}"),
-        }
-        store.sync_now(first).unwrap();
-        fault.set(false);
-        store.commit_now(&put("c", "1").expect("a", first)).unwrap();
-        let found = state(&store).unwrap();
-        assert_eq!(found.contains_key("b"), ending == ".keys");
-        drop(store);
-        assert_eq!(state(&open(dir, 200).unwrap()).unwrap(), found, "{ending}");
-    }
 }
 
 /// What a failed write leaves behind is removed before the next one, even if not at once.
@@ -182,16 +156,16 @@ fn a_failed_sync_takes_back_what_it_should_have_made_durable() {
 }
 
 /// Holds one sync until it is let go, and fails it on demand.
-struct Gate {
+pub(super) struct Gate {
     ending: &'static str,
-    entered: Barrier,
-    leave: Barrier,
-    armed: AtomicBool,
+    pub(super) entered: Barrier,
+    pub(super) leave: Barrier,
+    pub(super) armed: AtomicBool,
     fails: bool,
 }
 
 impl Gate {
-    fn new(ending: &'static str, fails: bool) -> Arc<Self> {
+    pub(super) fn new(ending: &'static str, fails: bool) -> Arc<Self> {
         let (entered, leave) = (Barrier::new(2), Barrier::new(2));
         Arc::new(Self {
             ending,
@@ -310,56 +284,6 @@ fn a_failed_sync_during_a_compaction() {
     let found = state(&store).unwrap();
     drop(store);
     assert_eq!(state(&open(dir, 300).unwrap()).unwrap(), found);
-}
-
-/// The sync that a seal makes is a sync like any other.
-#[test]
-fn a_failed_sync_at_the_end_of_a_segment() {
-    let folder = Folder::new(200);
-    let dir = folder.dir.path();
-    let fault = Fault::new(Deed::Sync, ".log", io::ErrorKind::Other);
-    let store = open_probed(dir, 200, fault.clone()).unwrap();
-    let first = store.commit_now(&put("a", "1")).unwrap();
-    store.sync_now(first).unwrap();
-    let second = store.commit_now(&put("b", &"x".repeat(200))).unwrap();
-    fault.set(true);
-    let error = store.commit_now(&put("c", "1")).unwrap_err();
-    assert!(matches!(error, StoreError::Lost { from, to, .. } if from == second && to == second));
-    fault.set(false);
-    assert!(store.commit_now(&put("c", "1")).unwrap() > second);
-    let found = state(&store).unwrap();
-    assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "c"]);
-    drop(store);
-    assert_eq!(state(&open(dir, 200).unwrap()).unwrap(), found);
-}
-
-/// Two syncs of one file at once may each be told half of a failure: a seal waits for its turn.
-#[test]
-fn a_seal_waits_for_the_sync_under_way() {
-    let folder = Folder::new(200);
-    let gate = Gate::new(".log", true);
-    let store = open_probed(folder.dir.path(), 200, gate.clone()).unwrap();
-    let first = store.commit_now(&put("a", &"x".repeat(200))).unwrap();
-    gate.armed.store(true, Ordering::SeqCst);
-    thread::scope(|scope| {
-        let leader = scope.spawn(|| store.sync_now(first));
-        gate.entered.wait();
-        let (done, sealed) = mpsc::channel();
-        let store = &store;
-        scope.spawn(move || {
-            done.send(store.commit_now(&put("b", "1")).unwrap())
-                .unwrap()
-        });
-        let early = sealed.recv_timeout(Duration::from_millis(100));
-        gate.leave.wait();
-        assert!(early.is_err(), "sealed while a sync was under way");
-        assert!(matches!(
-            leader.join().unwrap(),
-            Err(StoreError::Lost { .. })
-        ));
-        assert!(sealed.recv().unwrap() > first);
-    });
-    assert_eq!(state(&store).unwrap().keys().collect::<Vec<_>>(), ["b"]);
 }
 
 /// A reader whose place is taken back under it reads again; it never calls that damage.
