@@ -37,6 +37,11 @@ pub fn thread_cpu() -> Duration {
     Duration::try_from(spent).unwrap_or_default()
 }
 
+/// The system's notation of a time.
+pub fn system_time(at_ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(at_ms)
+}
+
 /// How long until `at_ms`, zero when it has passed.
 pub fn until(at_ms: u64) -> Duration {
     Duration::from_millis(at_ms.saturating_sub(now_ms()))

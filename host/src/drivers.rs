@@ -45,6 +45,8 @@ pub struct Driver {
     pub digest: Digest,
     /// Its own version, where its manifest has one.
     pub version: Option<String>,
+    /// The kinds that it takes; none for any.
+    pub kinds: Vec<String>,
     /// What it wants and is granted.
     pub grants: Grants,
     /// What it wants beyond what it is granted: it may fail for the lack of it.
@@ -103,6 +105,18 @@ pub enum DriverError {
         /// What its file is now.
         found: Digest,
     },
+    /// The operator's settings are not what the driver takes.
+    #[error(
+        "driver `{name}`: `config{place}` in belt.yaml does not fit the driver's own schema: {why}"
+    )]
+    Config {
+        /// The driver.
+        name: String,
+        /// Where in the settings, as a JSON pointer.
+        place: String,
+        /// What is wrong there.
+        why: String,
+    },
     /// It is a program of its own.
     #[error(
         "driver `{0}` is native, and `belt run` has no broker to reach it over; give it `path: FILE.wasm` to run it here"
@@ -125,7 +139,7 @@ pub fn resolve(
     let bytes = read(name, &path)?;
     let inspection = look(name, &path, &bytes)?;
     check_digest(name, entry, &path, inspection.digest, locked)?;
-    Ok(driver(name, entry, inspection, bytes))
+    driver(name, entry, inspection, bytes)
 }
 
 /// A driver from bytes that a run has kept at `path`, with the operator's grants of today.
@@ -140,7 +154,16 @@ pub fn kept(
 ) -> Result<Driver, DriverError> {
     let entry = wasm(name, entry)?;
     let inspection = look(name, path, &bytes)?;
-    Ok(driver(name, entry, inspection, bytes))
+    driver(name, entry, inspection, bytes)
+}
+
+/// Whether the operator pins a driver to the bytes that it has, or to none.
+///
+/// # Errors
+/// [`DriverError::Digest`], with `path` as the place of its bytes.
+pub fn check_pin(entry: &DriverEntry, driver: &Driver, path: &Path) -> Result<(), DriverError> {
+    let entry = wasm(&driver.name, entry)?;
+    check_digest(&driver.name, entry, path, driver.digest, false)
 }
 
 fn wasm<'entry>(name: &str, entry: &'entry DriverEntry) -> Result<&'entry WasmDriver, DriverError> {
@@ -158,7 +181,19 @@ fn look(name: &str, path: &Path, bytes: &[u8]) -> Result<Inspection, DriverError
     })
 }
 
-fn driver(name: &str, entry: &WasmDriver, inspection: Inspection, bytes: Vec<u8>) -> Driver {
+fn driver(
+    name: &str,
+    entry: &WasmDriver,
+    inspection: Inspection,
+    bytes: Vec<u8>,
+) -> Result<Driver, DriverError> {
+    let (version, kinds) = match inspection.manifest.as_ref() {
+        Some(manifest) => {
+            check_config(name, &entry.config, manifest.config.as_ref())?;
+            (Some(manifest.version.clone()), manifest.kinds.clone())
+        }
+        None => (None, Vec::new()),
+    };
     let wanted = wanted(inspection.manifest.as_ref());
     let grants = entry.grants.intersect(wanted);
     let mut lacks = Vec::new();
@@ -168,15 +203,37 @@ fn driver(name: &str, entry: &WasmDriver, inspection: Inspection, bytes: Vec<u8>
     if grants.out < wanted.out {
         lacks.push("out");
     }
-    Driver {
+    Ok(Driver {
         name: name.to_owned(),
         digest: inspection.digest,
-        version: inspection.manifest.map(|manifest| manifest.version),
+        version,
+        kinds,
         grants,
         lacks,
         limits: entry.limits.into(),
         config: Arc::new(entry.config.clone()),
         bytes: bytes.into(),
+    })
+}
+
+/// Holds the operator's settings against the schema that the driver brings. One that is no schema fits nothing.
+fn check_config(
+    name: &str,
+    config: &Map<String, Value>,
+    schema: Option<&Value>,
+) -> Result<(), DriverError> {
+    let Some(schema) = schema else { return Ok(()) };
+    let refuse = |place: String, why: String| {
+        let name = name.to_owned();
+        Err(DriverError::Config { name, place, why })
+    };
+    let validator = match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        Err(error) => return refuse(String::new(), format!("it is no JSON Schema: {error}")),
+    };
+    match validator.validate(&Value::Object(config.clone())) {
+        Ok(()) => Ok(()),
+        Err(error) => refuse(error.instance_path().to_string(), error.to_string()),
     }
 }
 
@@ -201,6 +258,9 @@ fn read(name: &str, path: &Path) -> Result<Vec<u8>, DriverError> {
 /// # Errors
 /// The file system's.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?
         .take(DRIVER_BYTES_MAX + 1)

@@ -1,24 +1,28 @@
 //! From checked documents to a run that is ready to be driven, and the same for a run that the store has.
 //!
-//! Owns which folders a step sees and what of the operator's file goes into a run. Drivers are read, checked and
+//! Owns what of the operator's file goes into a run. Drivers are read, checked and
 //! compiled before anything is written: what is refused here leaves no trace in the state.
+
+mod error;
+mod folders;
+
+pub use error::LaunchError;
 
 use crate::clock;
 use crate::digest::Digest;
-use crate::documents::{Config, DriverEntry, Grants, Pipeline, Resource};
-use crate::drivers::{self, Driver, DriverError};
+use crate::documents::{Config, DriverEntry, Pipeline, Resource};
+use crate::drivers::{self, Driver};
 use crate::plan;
 use crate::records::{DriverRecord, RunRecord};
 use crate::runner::StepDriver;
 use crate::runs::StoredRun;
-use crate::state::{StateError, StateFolder};
+use crate::state::StateFolder;
 use crate::store::Revision;
-use crate::wasm::{Folder, LoadError, Loaded, WasmHost};
-use beltline_engine::{PlanError, Run, RunId};
-use beltline_wire::{OutAccess, WorkspaceAccess};
+use crate::wasm::{Loaded, WasmHost};
+use beltline_engine::{Run, RunId};
+use beltline_wire::OutAccess;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -87,85 +91,6 @@ pub struct Launch {
     pub used: BTreeMap<String, Driver>,
 }
 
-/// A run that cannot be made or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
-    /// A driver that cannot be used.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// The operator's file lacks a driver that a run names.
-    #[error("`{}` has no driver `{name}`, which the run names; add it again", config.display())]
-    Unregistered {
-        /// The driver.
-        name: String,
-        /// The operator's file.
-        config: PathBuf,
-    },
-    /// A component that does not load.
-    #[error("driver `{name}` cannot be loaded")]
-    Load {
-        /// The driver.
-        name: String,
-        /// Why.
-        #[source]
-        source: LoadError,
-    },
-    /// Steps that cannot be planned.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// Over a record's size.
-    #[error("the pipeline has {found} as canonical JSON; at most {max} fit a record", max = crate::text::size(plan::PIPELINE_BYTES_MAX as u64))]
-    PipelineTooLarge {
-        /// Its size.
-        found: String,
-    },
-    /// A grant that this run cannot give.
-    #[error(
-        "step `{step}`: driver `{driver}` is granted the workspace, and this run has none; name one with --workspace DIR"
-    )]
-    NoWorkspace {
-        /// The step.
-        step: String,
-        /// Its driver.
-        driver: String,
-    },
-    /// A folder that is not there.
-    #[error("{what} `{}` is no folder that can be used", path.display())]
-    Folder {
-        /// Which of the run's folders.
-        what: &'static str,
-        /// Where it should be.
-        path: PathBuf,
-        /// The file system's error.
-        #[source]
-        source: io::Error,
-    },
-    /// A driver could not be kept.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
-impl LaunchError {
-    /// Whether it is this machine that refuses, and not what was asked for.
-    pub fn is_fault(&self) -> bool {
-        match self {
-            LaunchError::State(_) => true,
-            LaunchError::Load { source, .. } => matches!(source, LoadError::Engine(_)),
-            LaunchError::Folder { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::ReadOnlyFilesystem
-            ),
-            LaunchError::Driver(_)
-            | LaunchError::Unregistered { .. }
-            | LaunchError::Plan(_)
-            | LaunchError::PipelineTooLarge { .. }
-            | LaunchError::NoWorkspace { .. } => false,
-        }
-    }
-}
-
 /// Reads the drivers that a pipeline names, by the operator's file at `config`.
 ///
 /// # Errors
@@ -182,10 +107,22 @@ pub fn resolve(
         if !used.contains_key(&step.driver) {
             let entry = entry(entries, &step.driver, config)?;
             let driver = drivers::resolve(&step.driver, entry, folder, locked)?;
+            check_kind(&driver, &pipeline.resource)?;
             used.insert(step.driver.clone(), driver);
         }
     }
     Ok(used)
+}
+
+fn check_kind(driver: &Driver, kind: &str) -> Result<(), LaunchError> {
+    if driver.kinds.is_empty() || driver.kinds.iter().any(|taken| taken == kind) {
+        return Ok(());
+    }
+    Err(LaunchError::Kind {
+        name: driver.name.clone(),
+        takes: driver.kinds.join(", "),
+        kind: kind.to_owned(),
+    })
 }
 
 /// Makes a new run of an order: ready to be driven, not yet in the store. Nothing has been written when this
@@ -226,10 +163,12 @@ pub fn new_run(
         config: order.config,
         workspace: order
             .workspace
-            .map(|path| absolute("workspace", &path))
+            .as_deref()
+            .map(folders::workspace)
             .transpose()?,
+        out_given: order.out.is_some(),
         out: match order.out {
-            Some(out) => absolute("out", &out)?,
+            Some(out) => folders::out(&out)?,
             None => state.out(&id.to_string()),
         },
         rerun_of: order.rerun_of,
@@ -241,7 +180,7 @@ pub fn new_run(
         run: Run::new(id, Arc::new(plan), 1, created_ms),
         head: Revision::default(),
     };
-    let drivers = step_drivers(&stored, &used, &loaded)?;
+    let drivers = step_drivers(&stored, &used, &loaded, state)?;
     Ok(Launch {
         stored,
         drivers,
@@ -260,12 +199,25 @@ pub fn keep(launch: &Launch, state: &StateFolder) -> Result<(), LaunchError> {
     make_out(&launch.stored, &launch.used)
 }
 
-/// The drivers of a stored run by the digests that it keeps, with the operator's grants of today, never more than
-/// the run was made with.
+/// The drivers of a stored run by the digests that it keeps, with the operator's grants of today, for a new run of
+/// the same snapshots.
 ///
 /// # Errors
-/// A driver that is no longer kept or no longer registered.
-pub fn kept(
+/// A driver that is no longer kept or no longer registered, or that the operator has pinned to other bytes.
+pub fn same(
+    stored: &StoredRun,
+    entries: &Config,
+    state: &StateFolder,
+) -> Result<BTreeMap<String, Driver>, LaunchError> {
+    let used = kept(stored, entries, state)?;
+    for driver in used.values() {
+        let entry = entry(entries, &driver.name, &stored.record.config)?;
+        drivers::check_pin(entry, driver, &state.driver(driver.digest))?;
+    }
+    Ok(used)
+}
+
+fn kept(
     stored: &StoredRun,
     entries: &Config,
     state: &StateFolder,
@@ -274,27 +226,32 @@ pub fn kept(
     for (name, kept) in &stored.record.drivers {
         let entry = entry(entries, name, &stored.record.config)?;
         let bytes = state.driver_bytes(kept.digest)?;
-        let mut driver = drivers::kept(name, entry, &state.driver(kept.digest), bytes)?;
-        driver.grants = driver.grants.intersect(kept.grants);
+        let driver = drivers::kept(name, entry, &state.driver(kept.digest), bytes)?;
         used.insert(name.clone(), driver);
     }
     Ok(used)
 }
 
-/// A stored run, ready to go on, with its kept drivers.
+/// A stored run, ready to go on: its drivers by the digests that it keeps, with the operator's grants of today,
+/// never more than the run was made with.
 ///
 /// # Errors
-/// As [`kept`], or a folder that is no longer there.
+/// A driver that is no longer kept or no longer registered, a folder that is no longer there.
 pub fn reopen(
     stored: StoredRun,
     entries: &Config,
     wasm: &WasmHost,
     state: &StateFolder,
 ) -> Result<Launch, LaunchError> {
-    let used = kept(&stored, entries, state)?;
+    let mut used = kept(&stored, entries, state)?;
+    for (name, driver) in &mut used {
+        if let Some(made_with) = stored.record.drivers.get(name) {
+            driver.grants = driver.grants.intersect(made_with.grants);
+        }
+    }
     make_out(&stored, &used)?;
     let loaded = load_all(&used, wasm)?;
-    let drivers = step_drivers(&stored, &used, &loaded)?;
+    let drivers = step_drivers(&stored, &used, &loaded, state)?;
     Ok(Launch {
         stored,
         drivers,
@@ -347,6 +304,7 @@ fn step_drivers(
     stored: &StoredRun,
     used: &BTreeMap<String, Driver>,
     loaded: &BTreeMap<String, Arc<Loaded>>,
+    state: &StateFolder,
 ) -> Result<Vec<StepDriver>, LaunchError> {
     let steps = stored.pipeline.steps.iter().map(|step| {
         let name = &step.driver;
@@ -354,7 +312,7 @@ fn step_drivers(
             let (name, config) = (name.clone(), stored.record.config.clone());
             return Err(LaunchError::Unregistered { name, config });
         };
-        let folders = folders(driver.grants, name, &step.id, &stored.record)?;
+        let folders = folders::of_step(driver.grants, name, &step.id, &stored.record, state)?;
         let (loaded, placement) = (Arc::clone(loaded), driver.grants.placement());
         Ok(StepDriver {
             loaded,
@@ -365,67 +323,14 @@ fn step_drivers(
     steps.collect()
 }
 
-fn folders(
-    grants: Grants,
-    driver: &str,
-    step: &str,
-    record: &RunRecord,
-) -> Result<Vec<Folder>, LaunchError> {
-    let mut folders = Vec::new();
-    if grants.workspace > WorkspaceAccess::None {
-        let Some(host) = record.workspace.clone() else {
-            let (step, driver) = (step.to_owned(), driver.to_owned());
-            return Err(LaunchError::NoWorkspace { step, driver });
-        };
-        check_folder("workspace", &host)?;
-        let writable = grants.workspace == WorkspaceAccess::Rw;
-        folders.push(Folder {
-            host,
-            guest: "/workspace",
-            writable,
-        });
-    }
-    if grants.out > OutAccess::None {
-        folders.push(Folder {
-            host: record.out.clone(),
-            guest: "/out",
-            writable: true,
-        });
-    }
-    Ok(folders)
-}
-
-fn absolute(what: &'static str, path: &Path) -> Result<PathBuf, LaunchError> {
-    std::path::absolute(path).map_err(|source| LaunchError::Folder {
-        what,
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn check_folder(what: &'static str, path: &Path) -> Result<(), LaunchError> {
-    let entries = std::fs::read_dir(path);
-    entries.map(drop).map_err(|source| LaunchError::Folder {
-        what,
-        path: path.to_owned(),
-        source,
-    })
-}
-
 /// Makes the out folder where a step may write into it.
 fn make_out(stored: &StoredRun, used: &BTreeMap<String, Driver>) -> Result<(), LaunchError> {
-    if used
-        .values()
-        .all(|driver| driver.grants.out == OutAccess::None)
-    {
-        return Ok(());
+    let is_granted = |driver: &Driver| driver.grants.out > OutAccess::None;
+    if used.values().any(is_granted) {
+        folders::make_out(&stored.record.out)
+    } else {
+        Ok(())
     }
-    let path = &stored.record.out;
-    std::fs::create_dir_all(path).map_err(|source| LaunchError::Folder {
-        what: "out",
-        path: path.clone(),
-        source,
-    })
 }
 
 /// A UUIDv7: ids of later runs are greater.

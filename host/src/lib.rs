@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod digest;
+pub mod durable;
 pub mod text;
 
 pub mod documents;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -84,13 +84,28 @@ impl RunLog {
         std::fs::create_dir_all(folder).map_err(error)?;
         let file = OpenOptions::new()
             .create(true)
+            .read(true)
             .append(true)
             .open(&path)
+            .and_then(end_torn_line)
             .map_err(error)?;
         Ok(RunLog {
             file: Mutex::new(file),
         })
     }
+}
+
+/// A crash may have torn the last line: what comes next begins a line of its own.
+fn end_torn_line(mut file: File) -> io::Result<File> {
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last != [b'\n'] {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 impl LogSink for RunLog {
@@ -114,7 +129,7 @@ pub fn read(folder: &Path, run: &str) -> Result<Vec<LogLine>, LogError> {
     let path = path(folder, run);
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(LogError { path, source }),
     };
     let mut lines = Vec::new();
@@ -138,7 +153,7 @@ fn path(folder: &Path, run: &str) -> PathBuf {
 pub struct LogError {
     path: PathBuf,
     #[source]
-    source: std::io::Error,
+    source: io::Error,
 }
 
 #[cfg(test)]
@@ -166,7 +181,12 @@ mod tests {
             .unwrap()
             .write_all(b"{\"at_ms\":2,\"st")
             .unwrap();
-        assert_eq!(read(folder.path(), "r").unwrap(), [line]);
+        assert_eq!(read(folder.path(), "r").unwrap(), [line.clone()]);
+        // What comes after the tear is whole.
+        RunLog::open(folder.path(), "r")
+            .unwrap()
+            .append(line.clone());
+        assert_eq!(read(folder.path(), "r").unwrap(), [line.clone(), line]);
         assert_eq!(read(folder.path(), "none").unwrap(), []);
     }
 }

@@ -47,6 +47,9 @@ pub struct RunRecord {
     pub workspace: Option<PathBuf>,
     /// Where its steps put what they make; absolute.
     pub out: PathBuf,
+    /// Whether a person chose that folder, so that a rerun takes it again.
+    #[serde(default)]
+    pub out_given: bool,
     /// The run whose snapshots it took, where it is a rerun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RunId>,

@@ -16,19 +16,23 @@ mod offered;
 pub use attempts::StepDriver;
 
 use crate::clock;
+use crate::durable;
 use crate::logs::LogSink;
 use crate::runs::{Runs, RunsError, StoredRun};
-use crate::state::{self, StateError};
 use attempts::{Attempts, Finished};
 use beltline_engine::{Effect, Event, Input, Run};
 use kept::Kept;
 use offered::Offered;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What has been unsynced so long is synced, so that what others may see lags no more than this.
 const UNSYNCED_MAX: Duration = Duration::from_millis(100);
+
+/// How far a file's time may lie behind the clock: kernels stamp files with the time of their last tick.
+const CLOCK_TICK: Duration = Duration::from_millis(100);
 
 /// Is told how a run goes. What it is told of may not be durable yet: it is for progress on a terminal, marked
 /// provisional, and never for anything that others build upon.
@@ -37,6 +41,9 @@ pub trait Observer {
     fn accepted(&self, run: &Run);
     /// The run has changed.
     fn changed(&self, run: &Run, events: &[Event]);
+    /// The runner waits for an attempt, until then at most. It looks up much later only where a file call of a guest
+    /// holds its thread up, which nothing in this process can end.
+    fn waiting(&self, until_ms: u64);
 }
 
 /// A run that could not be moved on. Its record is as it was; it can be resumed.
@@ -45,9 +52,9 @@ pub enum RunnerError {
     /// The store refuses, or somebody else has moved the run.
     #[error(transparent)]
     Runs(#[from] RunsError),
-    /// A file of the state folder or the out folder.
-    #[error(transparent)]
-    State(#[from] StateError),
+    /// What the steps made cannot be synced.
+    #[error("the out folder cannot be synced")]
+    Out(#[source] io::Error),
     /// A fault of the host while it performed an attempt.
     #[error("step `{step}` could not be performed")]
     Fault {
@@ -152,7 +159,8 @@ impl<'a> Runner<'a> {
         if self.kept.run().is_ended()
             && let Some(out) = self.attempts.out()
         {
-            state::sync_tree(&out)?;
+            let since = clock::system_time(self.kept.run().head.created_ms) - CLOCK_TICK;
+            durable::sync_tree(&out, since).map_err(RunnerError::Out)?;
         }
         Ok(self.kept.save().await?)
     }
@@ -204,9 +212,13 @@ impl<'a> Runner<'a> {
             .wanted()
             .into_iter()
             .find_map(|effect| match effect {
-                Effect::Wake { at_ms } => Some(clock::until(at_ms)),
+                Effect::Wake { at_ms } => Some(at_ms),
                 Effect::Attempt { .. } => None,
             });
+        if let Some(at_ms) = wake {
+            self.observer.waiting(at_ms);
+        }
+        let wake = wake.map(clock::until);
         let sync = self
             .kept
             .unsynced_for()

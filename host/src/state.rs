@@ -4,8 +4,9 @@
 //! is the store's own folder, `store/`.
 
 use crate::digest::Digest;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use crate::durable;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The folder's name, as `.git` is git's.
@@ -69,7 +70,7 @@ impl StateFolder {
     /// # Errors
     /// The file system's, with the folder's name.
     pub fn make(&self) -> Result<(), StateError> {
-        fs::create_dir_all(&self.root).map_err(io("make", &self.root))?;
+        durable::make_folder(&self.root).map_err(io("make", &self.root))?;
         self.ignore()
     }
 
@@ -114,22 +115,23 @@ impl StateFolder {
         self.root.join("out").join(run)
     }
 
-    /// Keeps the bytes of a driver, durably, before a run names them. For whoever has the store open to write.
+    /// Keeps the bytes of a driver, durably, before a run names them. A damaged copy is mended. For whoever has the
+    /// store open to write.
     ///
     /// # Errors
     /// The file system's, with the file's name.
     pub fn keep_driver(&self, digest: Digest, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.driver(digest);
-        if path.exists() {
+        if fs::read(&path).is_ok_and(|kept| kept == bytes) {
             return Ok(());
         }
         let folder = self.root.join("drivers");
-        fs::create_dir_all(&folder).map_err(io("make", &folder))?;
+        durable::make_folder(&folder).map_err(io("make", &folder))?;
         // Under one name, as the caller has the store to itself: what a crash leaves half written is written anew.
         let partial = folder.join(format!("{}.partial", digest.hex()));
-        write_whole(&partial, bytes).map_err(io("write", &partial))?;
+        durable::write(&partial, bytes).map_err(io("write", &partial))?;
         fs::rename(&partial, &path).map_err(io("write", &path))?;
-        sync_folder(&folder).map_err(io("sync", &folder))
+        durable::sync_folder(&folder).map_err(io("sync", &folder))
     }
 
     /// The bytes of a kept driver, checked against their digest.
@@ -157,7 +159,7 @@ impl StateFolder {
         if path.exists() {
             return Ok(());
         }
-        write_whole(&path, b"*\n").map_err(io("write", &path))
+        durable::write(&path, b"*\n").map_err(io("write", &path))
     }
 }
 
@@ -166,41 +168,6 @@ fn nearest() -> Option<PathBuf> {
     here.ancestors()
         .map(|folder| folder.join(STATE_FOLDER))
         .find(|state| state.is_dir())
-}
-
-/// Writes a file durably. One that could not be written whole does not stay.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // The error that matters is the one at hand.
-        let _ = fs::remove_file(path);
-    }
-    written
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Syncs a folder and all that is in it, without following links out of it.
-///
-/// # Errors
-/// The file system's, with the file's name.
-pub fn sync_tree(folder: &Path) -> Result<(), StateError> {
-    let entries = fs::read_dir(folder).map_err(io("read", folder))?;
-    for entry in entries {
-        let entry = entry.map_err(io("read", folder))?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(io("read", &path))?;
-        if kind.is_dir() {
-            sync_tree(&path)?;
-        } else if kind.is_file() {
-            let synced = File::open(&path).and_then(|file| file.sync_data());
-            synced.map_err(io("sync", &path))?;
-        }
-    }
-    sync_folder(folder).map_err(io("sync", folder))
 }
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
@@ -237,15 +204,7 @@ mod tests {
             error.contains("is damaged") && error.contains(&digest.hex()),
             "{error}"
         );
-    }
-
-    #[test]
-    fn a_tree_is_synced_without_following_links() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("sub")).unwrap();
-        fs::write(folder.path().join("sub/file"), b"x").unwrap();
-        std::os::unix::fs::symlink("/nowhere", folder.path().join("link")).unwrap();
-        sync_tree(folder.path()).unwrap();
-        assert!(sync_tree(&folder.path().join("none")).is_err());
+        state.keep_driver(digest, b"wasm").unwrap();
+        assert_eq!(state.driver_bytes(digest).unwrap(), b"wasm");
     }
 }

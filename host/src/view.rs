@@ -101,8 +101,9 @@ pub struct StepView {
     /// From its first start of this round to its end, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
-    /// All attempts of all rounds, oldest first.
-    pub attempts: Vec<AttemptView>,
+    /// All attempts of all rounds, oldest first; not in an outline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<Vec<AttemptView>>,
     /// What it left for later steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
@@ -140,11 +141,21 @@ pub struct AttemptView {
 impl RunView {
     /// Of a run, what happened to it, and what its steps left (one for each step).
     pub fn new(stored: &StoredRun, events: &[EventRecord], outputs: &[Option<Arc<str>>]) -> Self {
+        let mut view = RunView::outline(stored);
+        let attempts = attempts(&stored.run, events);
+        for ((step, attempts), output) in view.steps.iter_mut().zip(attempts).zip(outputs) {
+            step.attempts = Some(attempts);
+            step.output = output.as_deref().map(json);
+        }
+        view
+    }
+
+    /// Of a run, without its attempts and outputs.
+    pub fn outline(stored: &StoredRun) -> Self {
         let (run, record) = (&stored.run, &stored.record);
         let ended_ms = ended_ms(run);
-        let mut attempts = attempts(run, events);
-        let steps = run.plan.steps.iter().zip(&run.steps).zip(0_usize..);
-        let steps = steps.map(|((plan, step), index)| StepView {
+        let steps = run.plan.steps.iter().zip(&run.steps);
+        let steps = steps.map(|(plan, step)| StepView {
             id: plan.id.clone(),
             driver: plan.driver.clone(),
             status: step.state.status(),
@@ -152,11 +163,8 @@ impl RunView {
             message: outcome_message(&step.state),
             failure: failure(&step.state).map(FailureView::from),
             elapsed_ms: elapsed_ms(step),
-            attempts: attempts
-                .get_mut(index)
-                .map(std::mem::take)
-                .unwrap_or_default(),
-            output: outputs.get(index).and_then(Option::as_deref).map(json),
+            attempts: None,
+            output: None,
         });
         RunView {
             run: run.id.to_string(),

@@ -33,6 +33,12 @@ use std::sync::atomic::AtomicBool;
 /// Set once, when a run is asked to stop.
 pub type CancelFlag = Arc<AtomicBool>;
 
+/// What a guest calls the directory that its run works on.
+pub const WORKSPACE: &str = "/workspace";
+
+/// What a guest calls its run's own folder.
+pub const OUT: &str = "/out";
+
 /// A folder of the host that a guest sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {

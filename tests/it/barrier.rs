@@ -101,6 +101,7 @@ struct Nobody;
 impl Observer for Nobody {
     fn accepted(&self, _: &Run) {}
     fn changed(&self, _: &Run, _: &[Event]) {}
+    fn waiting(&self, _: u64) {}
 }
 
 /// Takes the bench's pipeline through to its end and tells what was seen.
@@ -227,5 +228,27 @@ fn what_a_step_writes_does_not_grow_with_the_run() {
         "step 1 wrote {} bytes, step 100 {}",
         bytes[1],
         bytes[100]
+    );
+}
+
+#[test]
+fn what_is_unsynced_for_long_is_synced_without_being_asked() {
+    let steps = [
+        "{driver: linger, with: {ms: 1}}".to_owned(),
+        "{id: long, driver: linger, with: {ms: 500}}".to_owned(),
+    ];
+    let (seen, _) = drive(&bench("linger", &steps));
+    let begun = seen
+        .iter()
+        .position(|one| *one == Seen::Line("long".to_owned()))
+        .unwrap();
+    let ended = seen
+        .iter()
+        .rposition(|one| *one == Seen::Line("long".to_owned()))
+        .unwrap();
+    let meanwhile = &seen[begun..ended];
+    assert!(
+        meanwhile.iter().any(|one| matches!(one, Seen::Sync(_))),
+        "{seen:?}"
     );
 }

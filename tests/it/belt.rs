@@ -145,7 +145,8 @@ impl Bench {
         serde_json::from_str(&said.stdout).unwrap()
     }
 
-    /// Everything in the folder's state, by path and content: to see that nothing has changed.
+    /// Everything in the folder's state, by path and content: to see that nothing has changed. But for the lock, which
+    /// tells people who had the state last.
     pub fn state(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();
         collect(&self.path("state"), &mut found);
@@ -190,7 +191,7 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, found);
-        } else {
+        } else if path.file_name().is_some_and(|name| name != "LOCK") {
             let bytes = fs::read(&path).unwrap_or_default();
             found.push((path, bytes));
         }

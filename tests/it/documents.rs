@@ -200,7 +200,7 @@ fn files_that_are_none() {
         &bench,
         &[&RUN[..], &["--config", "resource.yaml"]].concat(),
         expect![[r#"
-            error: no configuration was given; it is a document with `drivers`
+            error: `resource.yaml` has no `drivers`; name the operator's file with --config FILE
         "#]],
     );
     bench.write("pipeline.yaml", b"name: l\xffne\n");

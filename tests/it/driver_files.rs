@@ -92,7 +92,7 @@ fn a_folder() {
         &bench,
         &[],
         &expect![[r#"
-            error: driver `bad`: its `path` in belt.yaml, `bad.wasm`, cannot be read: Is a directory (os error 21)
+            error: driver `bad`: its `path` in belt.yaml, `bad.wasm`, cannot be read: it is no regular file
         "#]],
     );
 }

@@ -9,8 +9,11 @@ mod address_space;
 mod anew;
 mod barrier;
 mod examples;
+mod grants;
 mod readme;
+mod rerun;
 mod runs;
+mod terminal;
 
 mod cancel;
 mod crash;

@@ -79,9 +79,12 @@ fn runs_that_are_not_there_are_named_and_ids_that_are_none_are_told() {
             unknown,
             "there is no run 01a20c49-a757-73c1-9430-d0365a2d92e0; `belt runs list` names",
         ),
-        ("latest", "`latest` is no run id; one looks like"),
-        (&unknown[1..], "is no run id; one looks like"),
-        ("", "`` is no run id; one looks like"),
+        (
+            "latest",
+            "no run's id begins with `latest`; `belt runs list` names",
+        ),
+        (&unknown[1..], "no run's id begins with"),
+        ("", "no run's id begins with ``"),
     ] {
         for verb in ["get", "logs"] {
             let said = bench.belt(&["runs", verb, id, "--state", "state"]);

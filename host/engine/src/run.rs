@@ -154,6 +154,19 @@ impl Run {
         format!("{}/{}/{}", self.id, plan.id, step.round)
     }
 
+    /// When the attempt of this step that is under way is ended unless it has answered: its own deadline or that of
+    /// the run, whichever comes first.
+    pub fn attempt_deadline_ms(&self, step: u32) -> Option<u64> {
+        let own_ms = self.step(step)?.deadline_ms()?;
+        match self.head.phase {
+            Phase::Running {
+                deadline_ms: run_ms,
+            }
+            | Phase::Cancelling { until_ms: run_ms } => Some(own_ms.min(run_ms)),
+            Phase::Ended { .. } => None,
+        }
+    }
+
     /// Whether an answer of this attempt would count. After an [`Input::Start`], whether the attempt
     /// is to run: it is not where it was the start too many.
     pub fn is_open(&self, step: u32, attempt: u32) -> bool {

@@ -64,8 +64,11 @@ impl Change<'_> {
 
     fn end(&self) -> End {
         match self.phase() {
-            Phase::Cancelling { .. } => return End::Cancelled,
-            Phase::Running { .. } | Phase::Ended { .. } => {}
+            // Where all was done by the time it was to stop, there was nothing left to cancel.
+            Phase::Cancelling { .. } if !self.steps().iter().all(|s| s.state.is_succeeded()) => {
+                return End::Cancelled;
+            }
+            Phase::Cancelling { .. } | Phase::Running { .. } | Phase::Ended { .. } => {}
         }
         let failures =
             self.indices()

@@ -4,7 +4,7 @@ use super::stop::Stop;
 use super::{Format, output};
 use crate::documents::{self, Diagnostics, Documents};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -18,10 +18,7 @@ pub(super) struct LintArgs {
 }
 
 pub(super) fn lint(args: &LintArgs) -> Result<ExitCode, Stop> {
-    let found = match documents::read_files(&args.files) {
-        Ok(documents) => report(&documents),
-        Err(diagnostics) => Err(diagnostics),
-    };
+    let found = read(&args.files).and_then(|documents| report(&documents));
     match (found, args.output) {
         (Ok(summary), Format::Text) => {
             output::bytes(format!("{summary}\n").as_bytes())?;
@@ -37,6 +34,28 @@ pub(super) fn lint(args: &LintArgs) -> Result<ExitCode, Stop> {
             Ok(ExitCode::from(Stop::INVALID))
         }
     }
+}
+
+/// Reads the files and, where they hold no configuration, the `belt.yaml` beside each pipeline, as a run would.
+fn read(files: &[PathBuf]) -> Result<Documents, Diagnostics> {
+    let documents = documents::read_files(files)?;
+    if !documents.configs.is_empty() {
+        return Ok(documents);
+    }
+    let folders = documents
+        .pipelines
+        .iter()
+        .filter_map(|pipeline| Path::new(pipeline.file()).parent());
+    let mut beside: Vec<_> = folders.map(|folder| folder.join("belt.yaml")).collect();
+    beside.dedup();
+    let (there, missing): (Vec<_>, Vec<_>) = beside.into_iter().partition(|path| path.exists());
+    for path in missing {
+        let path = path.display();
+        output::notice(&format!(
+            "note: there is no `{path}`, so the drivers of that pipeline are unchecked"
+        ));
+    }
+    documents::read_files(&[files, &there].concat())
 }
 
 fn report(documents: &Documents) -> Result<String, Diagnostics> {

@@ -17,10 +17,15 @@ pub(super) fn document<T: Serialize>(
         Format::Yaml => serde_saphyr::to_string(value)
             .map_err(|error| Stop::fault(anyhow::anyhow!("cannot write YAML: {error}")))?,
     };
-    if !printed.ends_with('\n') {
+    if !printed.is_empty() && !printed.ends_with('\n') {
         printed.push('\n');
     }
     bytes(printed.as_bytes())
+}
+
+/// Says something on stderr. Nobody may be listening there, which is no reason to stop.
+pub(super) fn notice(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 /// Prints bytes as they are, but for colours where nobody would see them.

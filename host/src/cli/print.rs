@@ -15,8 +15,8 @@ const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
-/// Characters of a message in a table.
-const MESSAGE_MAX: usize = 72;
+/// Bytes of a message in a table.
+const MESSAGE_MAX: usize = 76;
 
 /// A coloured sign for a step's status.
 pub(super) fn mark(status: StepStatus) -> String {
@@ -122,7 +122,11 @@ pub(super) fn details(view: &RunView) -> String {
         say("driver", &format!("{name} {version} {}", driver.digest));
     }
     text.push('\n');
-    for step in view.steps.iter().filter(|step| step.attempts.len() > 1) {
+    for step in view
+        .steps
+        .iter()
+        .filter(|step| step.attempts.as_ref().is_some_and(|all| all.len() > 1))
+    {
         text.push_str(&attempts(step));
     }
     text.push_str(&run(view));
@@ -131,7 +135,7 @@ pub(super) fn details(view: &RunView) -> String {
 
 fn attempts(step: &StepView) -> String {
     let mut text = String::new();
-    for attempt in &step.attempts {
+    for attempt in step.attempts.iter().flatten() {
         let time = attempt.elapsed_ms.map(text::duration).unwrap_or_default();
         let end = match (&attempt.message, &attempt.failure) {
             (Some(message), _) => first_line(message).into_owned(),
@@ -172,9 +176,9 @@ fn row(step: &StepView) -> [String; 6] {
         (None, Some(failure)) => first_line(&failure.reason),
         (None, None) => Cow::Borrowed(""),
     };
-    let message: String = message.chars().take(MESSAGE_MAX).collect();
+    let message = text::cut(&message, MESSAGE_MAX);
     let time = step.elapsed_ms.map(text::duration).unwrap_or_default();
-    let attempts = step.attempts.len().to_string();
+    let attempts = step.attempts.as_ref().map_or(0, Vec::len).to_string();
     let status = step.status.as_str().replace('_', " ");
     [
         step.id.clone(),

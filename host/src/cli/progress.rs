@@ -2,16 +2,21 @@
 //!
 //! What is shown here is provisional: it may not be durable yet. With `-o json` or `yaml` only a terminal gets it.
 
-use super::Format;
 use super::print::{self, DIM, mark};
+use super::{Format, output};
+use crate::clock;
 use crate::logs::{Level, LogLine};
 use crate::runner::Observer;
 use crate::runs::StoredRun;
 use crate::text;
 use crate::view;
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
 use beltline_engine::{Event, Run, StepState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often a spinner turns.
@@ -19,6 +24,10 @@ const TURN: Duration = Duration::from_millis(90);
 
 /// Steps that get a line of their own on a terminal; a longer pipeline shows only those that run.
 const LINES_MAX: usize = 40;
+
+/// How much later than its deadline the runner may look up, in milliseconds: a long file call on a slow disk takes
+/// less, and one that never returns is told apart from it soon enough.
+const HELD_UP_MS: u64 = 10_000;
 
 /// Bytes of a message beside its step.
 const MESSAGE_MAX: usize = 100;
@@ -28,10 +37,12 @@ pub(super) struct Progress {
     steps: Vec<String>,
     width: usize,
     shown: Shown,
+    waiting_until_ms: AtomicU64,
 }
 
 enum Shown {
-    Lines(MultiProgress, Vec<ProgressBar>),
+    /// The lines are drawn once the run is accepted, below its title.
+    Lines(MultiProgress, OnceLock<Vec<ProgressBar>>),
     Plain,
     Nothing,
 }
@@ -56,9 +67,7 @@ impl Progress {
             .unwrap_or_default();
         let terminal = std::io::stderr().is_terminal();
         let shown = if terminal && steps.len() <= LINES_MAX {
-            let all = MultiProgress::new();
-            let lines = steps.iter().map(|id| line(&all, id, width)).collect();
-            Shown::Lines(all, lines)
+            Shown::Lines(MultiProgress::new(), OnceLock::new())
         } else if format == Format::Text {
             Shown::Plain
         } else {
@@ -69,6 +78,7 @@ impl Progress {
             steps,
             width,
             shown,
+            waiting_until_ms: AtomicU64::new(0),
         }
     }
 
@@ -96,15 +106,19 @@ impl Progress {
     /// Clears what was only there while the run went.
     pub(super) fn finish(&self) {
         if let Shown::Lines(all, lines) = &self.shown {
-            lines.iter().for_each(ProgressBar::finish_and_clear);
+            lines
+                .get()
+                .into_iter()
+                .flatten()
+                .for_each(ProgressBar::finish_and_clear);
             let _ = all.clear();
         }
     }
 
     fn say(&self, text: &str) {
         match &self.shown {
-            Shown::Lines(all, _) => all.suspend(|| anstream::eprintln!("{text}")),
-            Shown::Plain => anstream::eprintln!("{text}"),
+            Shown::Lines(all, _) => all.suspend(|| output::notice(text)),
+            Shown::Plain => output::notice(text),
             Shown::Nothing => {}
         }
     }
@@ -127,7 +141,9 @@ impl Progress {
             .unwrap_or_default();
         match &self.shown {
             Shown::Lines(_, lines) => {
-                let Some(line) = lines.get(place) else { return };
+                let Some(line) = lines.get().and_then(|lines| lines.get(place)) else {
+                    return;
+                };
                 line.set_message(format!("{message}{tries}"));
                 if matches!(
                     step.state,
@@ -146,19 +162,39 @@ impl Progress {
             }
             Shown::Plain => {
                 let mark = mark(status);
-                anstream::eprintln!(
+                output::notice(&format!(
                     "{mark} {id:width$}  {status}{tries}  {time}  {message}",
                     width = self.width
-                );
+                ));
             }
             Shown::Nothing => {}
         }
     }
 }
 
+impl Progress {
+    /// Whether the runner should have looked up long ago: a file call of a guest holds its thread up.
+    pub(super) fn is_held_up(&self) -> bool {
+        let until_ms = self.waiting_until_ms.load(Ordering::Relaxed);
+        until_ms > 0 && clock::now_ms() > until_ms.saturating_add(HELD_UP_MS)
+    }
+}
+
 impl Observer for Progress {
+    fn waiting(&self, until_ms: u64) {
+        self.waiting_until_ms.store(until_ms, Ordering::Relaxed);
+    }
+
     fn accepted(&self, _: &Run) {
         self.say(&self.title);
+        if let Shown::Lines(all, lines) = &self.shown {
+            lines.get_or_init(|| {
+                self.steps
+                    .iter()
+                    .map(|id| line(all, id, self.width))
+                    .collect()
+            });
+        }
     }
 
     fn changed(&self, run: &Run, events: &[Event]) {
@@ -195,6 +231,14 @@ fn spinning() -> ProgressStyle {
     style("  {spinner:.cyan} {prefix}  {elapsed:>8}  {wide_msg}")
 }
 
+/// indicatif writes a template as it is: the colours in it are for here to drop.
 fn style(template: &str) -> ProgressStyle {
+    let is_plain = AutoStream::choice(&std::io::stderr()) == ColorChoice::Never;
+    let template = if is_plain {
+        strip_str(template).to_string()
+    } else {
+        template.to_owned()
+    };
+    let template = template.as_str();
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

@@ -7,12 +7,9 @@ use crate::documents::{
     Config, Document, Documents, Override, Pipeline, Resource, apply_overrides, check_run,
     read_files,
 };
-use crate::drivers::Driver;
 use crate::launch::{self, Order};
 use crate::state::StateFolder;
-use crate::text;
 use clap::Args;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -55,9 +52,15 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
         &written.config_path,
         args.locked,
     )?;
-    let wasm = workbench::sandbox()?;
     let state = StateFolder::locate(args.state.as_deref())?;
-    say_drivers(&used, args.output);
+    // A state that is there is opened before drivers are compiled: whoever is refused is refused at once. A new one is
+    // made after: a run that cannot be leaves nothing behind.
+    let opened = state
+        .has_store()
+        .then(|| Workbench::open(state.clone()))
+        .transpose()?;
+    let wasm = workbench::sandbox()?;
+    workbench::say_drivers(&used, args.output);
     let order = Order {
         pipeline: written.pipeline,
         resource: (&written.resource).into(),
@@ -67,8 +70,13 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
         rerun_of: None,
     };
     let launch = launch::new_run(order, used, &wasm, &state)?;
-    state.make()?;
-    let bench = Workbench::open(state)?;
+    let bench = match opened {
+        Some(bench) => bench,
+        None => {
+            state.make()?;
+            Workbench::open(state)?
+        }
+    };
     launch::keep(&launch, &bench.state)?;
     let run = bench.drive(launch, None, args.output)?;
     output::document(args.output, &bench.view(run.id)?, print::run)?;
@@ -87,21 +95,17 @@ struct Written {
 impl Written {
     fn read(args: &RunArgs) -> Result<Self, Stop> {
         let paths: Vec<_> = args.files.iter().chain(&args.resource).cloned().collect();
-        let mut documents = read_files(&paths)?;
-        let config_path = config_path(args, &documents);
-        if args.config.is_some() || documents.configs.is_empty() {
-            documents.configs = read_files(std::slice::from_ref(&config_path))?.configs;
-        }
+        let documents = read_files(&paths)?;
         let mut pipeline = one("pipeline", "`steps`", &documents.pipelines)?.clone();
         let resource = one("resource", "`spec`", &documents.resources)?.clone();
-        let config = one("configuration", "`drivers`", &documents.configs)?.clone();
+        let (config_path, config) = operator(args, &pipeline, &documents)?;
         let definition = documents.definition_of(&resource.resource);
         check_run(&pipeline, &resource, definition, Some(&config)).into_result()?;
         if definition.is_none() {
             let kind = &resource.resource;
-            anstream::eprintln!(
+            output::notice(&format!(
                 "note: no definition of `{kind}` was given, so the spec is unchecked"
-            );
+            ));
         }
         apply_overrides(&mut pipeline.value, &args.sets).map_err(Stop::invalid)?;
         Ok(Written {
@@ -113,21 +117,43 @@ impl Written {
     }
 }
 
-/// The operator's file: the one named, else the one beside the pipeline.
-fn config_path(args: &RunArgs, documents: &Documents) -> PathBuf {
-    match (
-        &args.config,
-        documents.configs.first(),
-        documents.pipelines.first(),
-    ) {
-        (Some(named), _, _) => named.clone(),
-        (None, Some(config), _) => PathBuf::from(config.file()),
-        (None, None, Some(pipeline)) => Path::new(pipeline.file())
-            .parent()
-            .unwrap_or(Path::new(""))
-            .join("belt.yaml"),
-        (None, None, None) => PathBuf::from("belt.yaml"),
+/// The operator's file: the one named, else the `belt.yaml` beside the pipeline. No other document may set up
+/// drivers: whoever writes a pipeline would grant himself what he likes.
+fn operator(
+    args: &RunArgs,
+    pipeline: &Document<Pipeline>,
+    documents: &Documents,
+) -> Result<(PathBuf, Document<Config>), Stop> {
+    let folder = Path::new(pipeline.file()).parent().unwrap_or(Path::new(""));
+    let beside = folder.join("belt.yaml");
+    let elsewhere = |config: &&Document<Config>| Path::new(config.file()) != beside;
+    if let Some(config) = documents.configs.iter().find(elsewhere) {
+        let place = config.position("/drivers");
+        return Err(invalid(format!(
+            "{place}: `drivers` are the operator's; put them into belt.yaml beside the pipeline, or name their file with --config"
+        )));
     }
+    let path = args.config.as_ref().unwrap_or(&beside);
+    let shown = path.display();
+    if args.config.is_none() && !path.exists() {
+        return Err(invalid(format!(
+            "there is no `{shown}` beside the pipeline; name the operator's file with --config FILE"
+        )));
+    }
+    let configs = read_files(std::slice::from_ref(path))?.configs;
+    if configs.is_empty() {
+        return Err(invalid(format!(
+            "`{shown}` has no `drivers`; name the operator's file with --config FILE"
+        )));
+    }
+    Ok((
+        path.clone(),
+        one("configuration", "`drivers`", &configs)?.clone(),
+    ))
+}
+
+fn invalid(message: String) -> Stop {
+    Stop::invalid(anyhow::Error::msg(message))
 }
 
 fn one<'d, T>(what: &str, key: &str, found: &'d [Document<T>]) -> Result<&'d Document<T>, Stop> {
@@ -141,22 +167,6 @@ fn one<'d, T>(what: &str, key: &str, found: &'d [Document<T>]) -> Result<&'d Doc
             Err(Stop::invalid(anyhow::anyhow!(
                 "two {what}s were given, at {first} and {second}; a run takes one"
             )))
-        }
-    }
-}
-
-/// Which bytes run, and what they are not granted though they want it.
-fn say_drivers(used: &BTreeMap<String, Driver>, format: Format) {
-    for driver in used.values() {
-        if format == Format::Text {
-            let version = text::shown(driver.version.as_deref().unwrap_or("(no version)"));
-            anstream::eprintln!("driver {} {version} {}", driver.name, driver.digest);
-        }
-        for lacking in &driver.lacks {
-            let name = &driver.name;
-            anstream::eprintln!(
-                "note: driver `{name}` wants `{lacking}` and belt.yaml grants less"
-            );
         }
     }
 }

@@ -3,6 +3,7 @@
 //! 0 succeeded, 1 the run failed, 2 usage or invalid input, 3 cancelled or timed out, 4 a fault of server, store
 //! or file system.
 
+use super::output;
 use crate::documents::Diagnostics;
 use crate::launch::LaunchError;
 use crate::runner::RunnerError;
@@ -53,8 +54,8 @@ impl Stop {
     /// Says why on stderr, causes and all, and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         match self.error.downcast_ref::<Diagnostics>() {
-            Some(diagnostics) => anstream::eprintln!("{diagnostics}"),
-            None => anstream::eprintln!("{ERROR}error:{ERROR:#} {:#}", self.error),
+            Some(diagnostics) => output::notice(&diagnostics.to_string()),
+            None => output::notice(&format!("{ERROR}error:{ERROR:#} {:#}", self.error)),
         }
         ExitCode::from(self.code)
     }

@@ -4,21 +4,25 @@
 //! A run is driven on a thread of its own. The main thread waits for it and for Ctrl-C: the first asks the run to
 //! stop, the second ends it at once.
 
-use super::Format;
 use super::progress::Progress;
 use super::stop::Stop;
+use super::{Format, output};
+use crate::drivers::Driver;
 use crate::launch::Launch;
 use crate::logs::{LogLine, LogSink, RunLog};
 use crate::runner::{Runner, RunnerError};
 use crate::runs::Runs;
 use crate::state::StateFolder;
 use crate::store::Embedded;
+use crate::text;
 use crate::view::RunView;
 use crate::wasm::WasmHost;
 use anyhow::Context;
 use beltline_engine::{Input, Run, RunId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -96,9 +100,26 @@ pub(super) fn no_such_run(id: RunId) -> Stop {
 pub(super) fn sandbox() -> Result<WasmHost, Stop> {
     let wasm = WasmHost::new().map_err(Stop::fault)?;
     if let Some(warning) = wasm.warning() {
-        anstream::eprintln!("note: {warning}");
+        output::notice(&format!("note: {warning}"));
     }
     Ok(wasm)
+}
+
+/// Which bytes run, and what they are not granted though they want it.
+pub(super) fn say_drivers(used: &BTreeMap<String, Driver>, format: Format) {
+    for driver in used.values() {
+        if format == Format::Text {
+            let version = text::shown(driver.version.as_deref().unwrap_or("(no version)"));
+            let (name, digest) = (&driver.name, driver.digest);
+            output::notice(&format!("driver {name} {version} {digest}"));
+        }
+        for lacking in &driver.lacks {
+            let name = &driver.name;
+            output::notice(&format!(
+                "note: driver `{name}` wants `{lacking}` and belt.yaml grants less"
+            ));
+        }
+    }
 }
 
 /// Runs a future on this thread.
@@ -112,22 +133,30 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// The Ctrl-C that ends a run at once. One more leaves it behind.
 const FORCED: u32 = 2;
 
-/// Has a thread drive the run and waits for it, handing it what Ctrl-C asks for. Listens before the run begins:
-/// no Ctrl-C is missed, and none ends the process.
+/// How often the main thread looks whether the run's thread is held up.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Has a thread drive the run and waits for it, handing it what Ctrl-C or a SIGTERM asks for. Listens before the run
+/// begins: no signal is missed, and none ends the process.
 async fn wait(
     drive: impl FnOnce() -> Result<Run, RunnerError> + Send + 'static,
     ask: &mpsc::UnboundedSender<Input>,
     progress: &Progress,
 ) -> Result<Result<Run, RunnerError>, Stop> {
-    let mut interrupts = signal(SignalKind::interrupt())
-        .context("cannot listen for Ctrl-C")
-        .map_err(Stop::fault)?;
+    let listen = |kind| {
+        signal(kind)
+            .context("cannot listen for signals")
+            .map_err(Stop::fault)
+    };
+    let mut interrupts = listen(SignalKind::interrupt())?;
+    let mut terminations = listen(SignalKind::terminate())?;
     let driving = thread::Builder::new()
         .name("run".into())
         .spawn(drive)
         .context("cannot start a thread for the run")
         .map_err(Stop::fault)?;
     let mut driven = tokio::task::spawn_blocking(move || driving.join());
+    let mut look = tokio::time::interval(LOOK);
     let mut asked = 0_u32;
     loop {
         tokio::select! {
@@ -136,18 +165,26 @@ async fn wait(
                 let panicked = || anyhow::anyhow!("the host panicked; the run can be resumed");
                 return joined.map_err(|_| Stop::fault(panicked()));
             }
-            Some(()) = interrupts.recv() => {
+            Some(()) = async { tokio::select! { one = interrupts.recv() => one, one = terminations.recv() => one } } => {
                 asked += 1;
                 if asked > FORCED {
-                    // Its thread is held up in a file call that does not return, and would hold us up as well.
-                    Stop::fault(anyhow::anyhow!("left the run as it is; `belt runs resume` goes on with it")).leave();
+                    leave("left the run as it is");
                 }
                 // The run may have ended meanwhile: then there is nobody left to ask.
                 let _ = ask.send(Input::Cancel { force: asked > 1 });
                 progress.cancelling(asked > 1);
             }
+            _ = look.tick() => if progress.is_held_up() {
+                leave("a step is past its deadline in a file call that does not return (a pipe in the workspace?)");
+            }
         }
     }
+}
+
+/// Ends the process beside a run whose thread cannot be ended: it would hold us up as well. The next start of that
+/// attempt is its second, and a third makes it `lost`.
+fn leave(why: &str) -> ! {
+    Stop::fault(anyhow::anyhow!("{why}; `belt runs resume` goes on with it")).leave()
 }
 
 /// A run's lines go into its log and past the eyes of whoever watches.

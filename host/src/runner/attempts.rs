@@ -7,7 +7,7 @@ use super::offered::Offered;
 use crate::documents::StepDocument;
 use crate::logs::LogSink;
 use crate::runs::StoredRun;
-use crate::wasm::{Attempt, CancelFlag, Ended, Folder, Loaded, Request, RunInfo};
+use crate::wasm::{Attempt, CancelFlag, Ended, Folder, Loaded, OUT, Request, RunInfo};
 use beltline_engine::{Effect, Placement, Run};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -95,8 +95,9 @@ impl Attempts {
 
     /// The folder that these attempts may have written into, beside the workspace.
     pub(super) fn out(&self) -> Option<PathBuf> {
-        let out = &self.stored.record.out;
-        out.is_dir().then(|| out.clone())
+        let folders = self.drivers.iter().flat_map(|driver| driver.folders.iter());
+        let mut written = folders.filter(|folder| folder.guest == OUT);
+        written.next().map(|folder| folder.host.clone())
     }
 
     /// An attempt whose start is about to be saved.
@@ -187,10 +188,7 @@ impl Attempts {
             step_id: document.id.clone(),
             attempt,
             key: run.key(step),
-            deadline_ms: run
-                .steps
-                .get(step as usize)
-                .and_then(|step| step.deadline_ms()),
+            deadline_ms: run.attempt_deadline_ms(step),
             traceparent: None,
             dry_run: false,
         };
