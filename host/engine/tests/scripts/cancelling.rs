@@ -265,8 +265,8 @@ fn a_waiting_attempt_may_still_answer() {
             3s step a attempt 1 ok
                 a 1 ended: done
                 a succeeded
-                run cancelled
-            run cancelled at 3s: a succeeded
+                run succeeded
+            run succeeded at 3s: a succeeded
             wants nothing
         "#]],
     );
