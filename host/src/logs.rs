@@ -181,7 +181,10 @@ mod tests {
             .unwrap()
             .write_all(b"{\"at_ms\":2,\"st")
             .unwrap();
-        assert_eq!(read(folder.path(), "r").unwrap(), [line.clone()]);
+        assert_eq!(
+            read(folder.path(), "r").unwrap(),
+            std::slice::from_ref(&line)
+        );
         // What comes after the tear is whole.
         RunLog::open(folder.path(), "r")
             .unwrap()

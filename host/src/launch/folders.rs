@@ -50,9 +50,8 @@ pub(super) fn of_step(
 
 /// The directory to work on: absolute, and there.
 pub(super) fn workspace(path: &Path) -> Result<PathBuf, LaunchError> {
-    let real = std::fs::canonicalize(path).map_err(refused("workspace", path))?;
-    check(&real)?;
-    Ok(real)
+    check(path)?;
+    std::fs::canonicalize(path).map_err(refused("workspace", path))
 }
 
 /// Where steps put what they make: absolute, and no file.
