@@ -8,7 +8,7 @@ use std::thread;
 
 use super::super::disk::{Deed, Probe};
 use super::{Folder, Random, SEGMENT_BYTES, State, apply, open, open_probed, put, state};
-use crate::store::{Batch, Revision, StoreError};
+use crate::store::{Batch, Order, Revision, StoreError};
 
 /// Fails one deed on files of one ending, for as long as it is switched on.
 pub(super) struct Fault {
@@ -371,6 +371,11 @@ fn a_log_that_cannot_be_taken_back_answers_nothing() {
         Err(StoreError::Lost { .. })
     ));
     assert!(matches!(store.get_now("a"), Err(StoreError::Io { .. })));
+    let (all, order) = (usize::MAX, Order::Ascending);
+    let scan = store.scan_now("", None, order, all);
+    assert!(matches!(scan, Err(StoreError::Io { .. })));
+    let keys = store.keys_now("", None, order, all);
+    assert!(matches!(keys, Err(StoreError::Io { .. })));
     assert!(matches!(
         store.commit_now(&put("b", "1")),
         Err(StoreError::Io { .. })
