@@ -10,6 +10,7 @@ mod anew;
 mod barrier;
 mod examples;
 mod grants;
+mod held_up;
 mod readme;
 mod rerun;
 mod runs;

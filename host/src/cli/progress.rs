@@ -27,7 +27,7 @@ const LINES_MAX: usize = 40;
 
 /// How much later than its deadline the runner may look up, in milliseconds: a long file call on a slow disk takes
 /// less, and one that never returns is told apart from it soon enough.
-const HELD_UP_MS: u64 = 10_000;
+const HELD_UP_MS: u64 = 5_000;
 
 /// Bytes of a message beside its step.
 const MESSAGE_MAX: usize = 100;

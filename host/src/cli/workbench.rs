@@ -31,16 +31,37 @@ use tokio::sync::mpsc;
 pub(super) struct Workbench {
     pub(super) state: StateFolder,
     pub(super) runs: Runs,
+    store: Arc<Embedded>,
 }
 
 impl Workbench {
     /// Opens the store of a state folder, for this process alone.
     pub(super) fn open(state: StateFolder) -> Result<Self, Stop> {
         let store = Embedded::open(&state.store())?;
-        Ok(Workbench {
-            state,
-            runs: Runs::new(Arc::new(store)),
-        })
+        Ok(Workbench::of(state, store))
+    }
+
+    /// Opens what is whole of the store, to read; what is not is said.
+    pub(super) fn open_read_only(state: StateFolder) -> Result<Self, Stop> {
+        let store = Embedded::open_read_only(&state.store())?;
+        for damage in store.damage() {
+            output::notice(&format!("damaged: {damage}"));
+        }
+        Ok(Workbench::of(state, store))
+    }
+
+    fn of(state: StateFolder, store: Embedded) -> Self {
+        let store = Arc::new(store);
+        let runs = Runs::new(Arc::<Embedded>::clone(&store));
+        Workbench { state, runs, store }
+    }
+
+    /// Whether something of the store is lost and nobody can tell what: then nothing that is shown is sure to be whole.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.store
+            .damage()
+            .iter()
+            .any(|damage| damage.keys.is_empty())
     }
 
     /// Drives a run to its end. `inputs` is `None` for a new run.
@@ -71,6 +92,12 @@ impl Workbench {
         };
         let ended = block_on(wait(drive, &ask, &progress));
         progress.finish();
+        if let Some(failure) = self.store.compaction_failure() {
+            let failure = anyhow::Error::new(failure);
+            output::notice(&format!(
+                "warning: the state could not give back space: {failure:#}"
+            ));
+        }
         ended?.map_err(Stop::from)
     }
 

@@ -1,6 +1,6 @@
 //! What a run offers its drivers through `run-context`: its context, how its steps stand, earlier outputs.
 //!
-//! Outputs of this process are at hand; those of an earlier one are read from the store when asked for.
+//! Outputs are read from the store when asked for, this process's own as well as an earlier one's.
 
 use crate::runs::{Runs, StoredRun};
 use crate::view::{elapsed_ms, message};

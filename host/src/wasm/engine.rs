@@ -45,7 +45,7 @@ pub enum Allocation {
     Pooling,
     /// From a pool; the kernel lacks pagemap scan (Linux 6.7), so cleaning costs more.
     PoolingWithoutScan,
-    /// Each on its own: the address space forbids a pool.
+    /// Each on its own: no pool can be had, mostly because the address space forbids it.
     OnDemand,
 }
 
@@ -58,7 +58,7 @@ impl Allocation {
                 "this kernel has no pagemap scan (Linux 6.7 has): cleaning up after an attempt costs more",
             ),
             Allocation::OnDemand => Some(
-                "the address space is limited (ulimit -v), so instances are not pooled: an attempt costs more",
+                "no pool of instances can be had (is the address space limited, ulimit -v?): an attempt costs more",
             ),
         }
     }

@@ -32,7 +32,8 @@ pub const LOG_BYTES: u64 = 4 << 20;
 /// Log lines that an attempt keeps; what follows is dropped and counted.
 pub const LOG_LINES: u64 = 10_000;
 
-/// A longer line is split: nothing that reads a log needs to hold more of it at once.
+/// A longer line of stdout or stderr is split, a longer message of the `log` import cut: nothing that reads a log
+/// needs to hold more of it at once.
 pub const LOG_LINE_BYTES: usize = 16 << 10;
 
 /// What a step may leave for later ones: see the one set of limits for every store and placement.

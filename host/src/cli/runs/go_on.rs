@@ -9,7 +9,7 @@ use crate::documents::{Config, read_files};
 use crate::launch::{self, Launch, Order};
 use crate::runs::{StoredRun, Traces};
 use crate::state::StateFolder;
-use beltline_engine::{Input, Refusal, Run, events};
+use beltline_engine::{Input, Phase, Refusal, Run, events};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,11 +49,19 @@ pub(super) fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
     go_on(&bench, stored, anew, None, format)
 }
 
-/// Ends a run whose time is over. That takes no drivers, which may be gone by now.
+/// Ends a run whose own time is over. That takes no drivers, which may be gone by now. Attempts that died with their
+/// host are not looked at: they start again.
 fn overdue(bench: &Workbench, stored: &StoredRun) -> Result<Option<Run>, Stop> {
-    let before = &stored.run;
-    let after = before.on(&Input::Tick, clock::now_ms());
-    let Some(after) = after.filter(Run::is_ended) else {
+    let (before, now_ms) = (&stored.run, clock::now_ms());
+    let until_ms = match before.head.phase {
+        Phase::Running {
+            deadline_ms: until_ms,
+        }
+        | Phase::Cancelling { until_ms } => until_ms,
+        Phase::Ended { .. } => return Ok(None),
+    };
+    let after = before.on(&Input::Tick, now_ms);
+    let Some(after) = after.filter(|_| until_ms <= now_ms) else {
         return Ok(None);
     };
     let traces = Traces {

@@ -7,21 +7,20 @@ use super::super::{output, print};
 use super::{Common, Which, load, no_runs, pick, step_index};
 use crate::clock::rfc3339;
 use crate::logs::{self, LogLine};
-use crate::runs::Runs;
 use crate::state::StateFolder;
-use crate::store::Embedded;
 use crate::text;
 use crate::view::RunView;
 use beltline_engine::RunStatus;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 pub(super) fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
     let state = StateFolder::find(common.state.as_deref())?;
-    let (views, damaged) = if state.has_store() {
-        views(&read(state)?, limit)?
+    let (views, damaged, unsure) = if state.has_store() {
+        let bench = Workbench::open_read_only(state)?;
+        let (views, damaged) = views(&bench, limit)?;
+        (views, damaged, bench.is_unsure())
     } else {
-        (Vec::new(), 0)
+        (Vec::new(), 0, false)
     };
     output::document(common.output, &views, |views| print::list(views))?;
     for view in views.iter().filter(|view| is_open(view.status)) {
@@ -32,7 +31,7 @@ pub(super) fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
             "{damaged} of the runs cannot be read"
         )));
     }
-    Ok(ExitCode::SUCCESS)
+    sure(unsure)
 }
 
 /// The runs that can be read, and how many cannot. One that cannot be does not hide the others.
@@ -54,16 +53,17 @@ fn views(bench: &Workbench, limit: usize) -> Result<(Vec<RunView>, usize), Stop>
 }
 
 pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
-    let view = {
+    let (view, unsure) = {
         // Whoever reads slowly holds up nobody: the state is closed before anything is printed.
         let bench = read_runs(&which.common)?;
-        bench.view(pick(&bench.runs, which)?)?
+        let view = bench.view(pick(&bench.runs, which)?)?;
+        (view, bench.is_unsure())
     };
     output::document(which.common.output, &view, print::details)?;
     if is_open(view.status) {
         cut_off(&view);
     }
-    Ok(ExitCode::SUCCESS)
+    sure(unsure)
 }
 
 pub(super) fn logs(which: &Which, step: Option<&str>) -> Result<ExitCode, Stop> {
@@ -99,6 +99,15 @@ fn log_lines(lines: &[LogLine]) -> String {
     lines.iter().map(line).collect()
 }
 
+fn sure(unsure: bool) -> Result<ExitCode, Stop> {
+    if unsure {
+        return Err(Stop::fault(anyhow::anyhow!(
+            "something of the state is lost, and nobody can tell what: what is shown may lack it"
+        )));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn is_open(status: RunStatus) -> bool {
     match status {
         RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => true,
@@ -118,19 +127,8 @@ fn cut_off(view: &RunView) {
 fn read_runs(common: &Common) -> Result<Workbench, Stop> {
     let state = StateFolder::find(common.state.as_deref())?;
     if state.has_store() {
-        read(state)
+        Workbench::open_read_only(state)
     } else {
         Err(no_runs())
     }
-}
-
-fn read(state: StateFolder) -> Result<Workbench, Stop> {
-    let store = Embedded::open_read_only(&state.store())?;
-    for damage in store.damage() {
-        output::notice(&format!("damaged: {damage}"));
-    }
-    Ok(Workbench {
-        state,
-        runs: Runs::new(Arc::new(store)),
-    })
 }
