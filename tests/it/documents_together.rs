@@ -184,5 +184,5 @@ fn folders_that_a_run_is_to_work_on_and_are_none() {
     };
     expect!["error: step `one`: driver `relay` is granted the workspace, and this run has none; name one with --workspace DIR"].assert_eq(&strip(&bench, &[]));
     expect!["error: workspace `lost` is no folder that can be used: No such file or directory (os error 2)"].assert_eq(&strip(&bench, &["--workspace", "lost"]));
-    expect!["error: workspace `DIR/pipeline.yaml` is no folder that can be used: Not a directory (os error 20)"].assert_eq(&strip(&bench, &["--workspace", "pipeline.yaml"]));
+    expect!["error: workspace `pipeline.yaml` is no folder that can be used: Not a directory (os error 20)"].assert_eq(&strip(&bench, &["--workspace", "pipeline.yaml"]));
 }

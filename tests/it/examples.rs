@@ -48,9 +48,36 @@ fn check(folder: &Path) {
         let run: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{}: {error}\n{stderr}", folder.display()));
         expect_file![folder.join("expected.txt")].assert_eq(&told(&run));
-        let files = fs::read_dir(run["out"].as_str().unwrap()).unwrap().count();
-        assert!(files > 0, "{} made nothing", folder.display());
+        let out = Path::new(run["out"].as_str().unwrap());
+        assert!(
+            fs::read_dir(out).unwrap().count() > 0,
+            "{} made nothing",
+            folder.display()
+        );
+        if folder.ends_with("supply-chain") {
+            check_supply_chain(&run, out);
+        }
     }
+}
+
+/// The numbers that `expected.txt` hides.
+fn check_supply_chain(run: &Value, out: &Path) {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let packages = lock
+        .split("[[package]]")
+        .filter(|package| package.contains("\nsource = "))
+        .count();
+    let bill: Value =
+        serde_json::from_slice(&fs::read(out.join("sbom.cdx.json")).unwrap()).unwrap();
+    let components = bill["components"].as_array().unwrap().len();
+    assert_eq!(run["steps"][0]["output"]["components"], components);
+    assert!(
+        components >= packages,
+        "{components} components, {packages} packages from a registry"
+    );
+    assert_eq!(run["steps"][1]["output"]["counts"]["deny"], 0);
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Beltline: supply chain") && page.contains(&components.to_string()));
 }
 
 /// A run in a few words, with `#` for numbers.

@@ -69,6 +69,10 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
         out: args.out,
         rerun_of: None,
     };
+    if args.output == Format::Text && !used.is_empty() {
+        let names = used.keys().cloned().collect::<Vec<_>>().join(", ");
+        output::notice(&format!("compiling {names}"));
+    }
     let launch = launch::new_run(order, used, &wasm, &state)?;
     let bench = match opened {
         Some(bench) => bench,
