@@ -44,6 +44,8 @@ fn the_operators_settings_fit_the_drivers_schema() {
 fn a_workspace_that_holds_our_own_files_is_not_given_to_write() {
     for own in ["state", "belt.yaml"] {
         let bench = Bench::with_steps(&["append"], &["{driver: append}"]);
+        let outside = Bench::new(&[]).path("state");
+        let outside = outside.to_str().unwrap();
         bench.write("inner/keep", "");
         let mut args = vec![
             "run",
@@ -56,7 +58,7 @@ fn a_workspace_that_holds_our_own_files_is_not_given_to_write() {
         if own == "state" {
             args.extend(["inner", "--state", "inner/state"]);
         } else {
-            args.extend([".", "--state", "/tmp/belt-never-made"]);
+            args.extend([".", "--state", outside]);
         }
         let said = bench.belt(&args);
         assert_eq!(said.code, 2, "{}", said.stderr);
