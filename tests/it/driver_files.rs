@@ -247,6 +247,7 @@ fn that_does_not_fit_or_does_not_compile() {
         )),
         &[],
         &expect![[r#"
+            compiling bad
             error: driver `bad` cannot be loaded: it does not fit this host; build it for the `wit/` of this host: instance export `beltline:driver/reconciler@0.1.0` does not have export `reconcile`
         "#]],
     );
@@ -257,6 +258,7 @@ fn that_does_not_fit_or_does_not_compile() {
         )),
         &[],
         &expect![[r#"
+            compiling bad
             error: driver `bad` cannot be loaded: it does not compile; build it or fetch it again: failed to compile: wasm[0]::function[0]: WebAssembly translation error: Invalid input WebAssembly code at offset 524: type mismatch: expected i32 but nothing on stack
         "#]],
     );
