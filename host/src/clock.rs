@@ -57,7 +57,8 @@ pub fn rfc3339(at_ms: u64) -> String {
         .to_string()
 }
 
-fn millis(duration: Duration) -> u64 {
+/// A duration in whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -3,9 +3,9 @@
 //! Owns the snapshot of a pipeline, from which the plan is made anew whenever a run is loaded: an edit of the
 //! file never reaches a run that has begun. Steps wait for the one before them.
 
+use crate::clock::millis;
 use crate::documents::{OnLost, Pipeline, StepDocument};
 use beltline_engine::{Plan, PlanStep, Retry};
-use std::time::Duration;
 
 /// The largest pipeline, in bytes of its snapshot: one record of the store.
 pub const PIPELINE_BYTES_MAX: usize = crate::store::VALUE_BYTES_MAX;
@@ -53,8 +53,4 @@ pub fn snapshot(pipeline: &Pipeline) -> String {
 /// Where the text is none.
 pub fn from_snapshot(text: &str) -> Result<Pipeline, serde_json::Error> {
     serde_json::from_str(text)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

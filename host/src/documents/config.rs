@@ -29,7 +29,7 @@ pub const PATH_BYTES_MAX: usize = 4096;
 /// The most memory that one attempt may be given: all that a 32-bit guest can address.
 pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// The largest output that may be allowed: the one limit that stores and wires are built for.
-pub const OUTPUT_BYTES_MAX: u64 = 256 << 10;
+pub const OUTPUT_BYTES_MAX: u64 = beltline_wire::OUTPUT_BYTES_MAX as u64;
 /// The largest log that one attempt may be allowed.
 pub const LOG_BYTES_MAX: u64 = 256 << 20;
 /// The most lines of log that one attempt may be allowed.

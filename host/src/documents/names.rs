@@ -3,14 +3,7 @@
 use strsim::osa_distance;
 
 /// Names that the wire's subjects take for themselves; no driver and no kind may have one.
-pub const RESERVED: [&str; 6] = [
-    "resources",
-    "events",
-    "drivers",
-    "pipelines",
-    "logs",
-    "live",
-];
+pub use beltline_wire::RESERVED_NAMES as RESERVED;
 
 /// The longest driver name, kind or step id, in characters: they are parts of NATS subjects and of
 /// consumer names.

@@ -37,10 +37,10 @@ pub const LOG_LINES: u64 = 10_000;
 pub const LOG_LINE_BYTES: usize = 16 << 10;
 
 /// What a step may leave for later ones: see the one set of limits for every store and placement.
-pub const OUTPUT_BYTES: u64 = 256 << 10;
+pub const OUTPUT_BYTES: u64 = beltline_wire::OUTPUT_BYTES_MAX as u64;
 
 /// An outcome's message or a failure's reason.
-pub const MESSAGE_BYTES: usize = 4 << 10;
+pub const MESSAGE_BYTES: usize = beltline_wire::MESSAGE_BYTES_MAX;
 
 /// A guest's own stack: wasmtime's default, named here so that a failure can name it.
 pub const STACK_BYTES: usize = 512 << 10;
