@@ -31,6 +31,11 @@ pub fn now_ms() -> u64 {
     start().wall_ms.saturating_add(millis(start().at.elapsed()))
 }
 
+/// Time since the process read its clock first: for measuring how long things take.
+pub fn monotonic() -> Duration {
+    start().at.elapsed()
+}
+
 /// The CPU time that this thread has spent since it began.
 pub fn thread_cpu() -> Duration {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -46,8 +46,9 @@ pub use source::STDIN;
 /// Every limit on what people write, each documented where it is enforced.
 pub mod limits {
     pub use super::config::{
-        CONFIG_BYTES_MAX, DRIVERS_MAX, KINDS_MAX, LOG_BYTES_MAX, LOG_LINES_MAX, MEMORY_BYTES_MAX,
-        OUTPUT_BYTES_MAX, PATH_BYTES_MAX, TABLE_ELEMENTS_MAX,
+        CONFIG_BYTES_MAX, DRIVERS_MAX, FILES_MAX, GUEST_MEMORY_BYTES_MAX, KINDS_MAX, LOG_BYTES_MAX,
+        LOG_LINES_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX, PATH_BYTES_MAX, TABLE_ELEMENTS_MAX,
+        WRITTEN_BYTES_MAX,
     };
     pub use super::diagnostics::SHOWN_MAX;
     pub use super::fields::NOTE_BYTES_MAX;

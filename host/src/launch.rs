@@ -290,7 +290,7 @@ fn load_all(
     for (name, driver) in used {
         let config = Arc::clone(&driver.config);
         let component = wasm
-            .load(driver.digest, &driver.bytes, driver.limits, config)
+            .load(name, driver.digest, &driver.bytes, driver.limits, config)
             .map_err(|source| LaunchError::Load {
                 name: name.clone(),
                 source,

@@ -11,6 +11,7 @@ pub mod documents;
 pub mod drivers;
 pub mod plan;
 
+pub mod ledger;
 pub mod logs;
 pub mod records;
 pub mod runs;

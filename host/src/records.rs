@@ -10,6 +10,7 @@ pub use state::{HeadRecord, StepRecord};
 
 use crate::digest::Digest;
 use crate::documents::Grants;
+use crate::ledger::Ledger;
 use beltline_engine::{Event, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,21 @@ pub struct EventRecord {
     pub at_ms: u64,
     /// In the order in which a person would tell them.
     pub events: Vec<Event>,
+    /// What attempts have used that ended with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ledgers: Vec<LedgerRecord>,
+}
+
+/// What an attempt has used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LedgerRecord {
+    /// The step.
+    pub step: u32,
+    /// The attempt.
+    pub attempt: u32,
+    /// What it used.
+    #[serde(flatten)]
+    pub ledger: Ledger,
 }
 
 /// A stored record that cannot be read.

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::durable;
 use crate::logs::LogSink;
 use crate::runs::{Runs, RunsError, StoredRun};
-use attempts::{Attempts, Finished};
+use attempts::{Attempts, Finished, News};
 use beltline_engine::{Effect, Event, Input, Run};
 use kept::Kept;
 use offered::Offered;
@@ -75,7 +75,7 @@ pub struct Runner<'a> {
 }
 
 enum Happening {
-    Finished(Finished),
+    News(News),
     Input(Input),
     Tick,
     SyncIsDue,
@@ -137,7 +137,9 @@ impl<'a> Runner<'a> {
                 break;
             }
             match self.next().await {
-                Happening::Finished(finished) => self.finish(finished)?,
+                Happening::News(News::Finished(finished)) => self.finish(finished)?,
+                // What has room now is started below.
+                Happening::News(News::Room) => {}
                 Happening::Input(input) => _ = self.kept.fold(&input),
                 Happening::Tick => _ = self.kept.fold(&Input::Tick),
                 Happening::SyncIsDue => self.kept.sync().await?,
@@ -147,6 +149,7 @@ impl<'a> Runner<'a> {
                 self.kept.fold(&input);
             }
             self.start();
+            self.stop();
             self.save().await?;
             self.tell();
         }
@@ -165,7 +168,13 @@ impl<'a> Runner<'a> {
         Ok(self.kept.save().await?)
     }
 
-    /// Records the start of every attempt that is wanted and neither performed nor about to be.
+    /// Stops what the state no longer wants, before that state is saved: an end on record has been one.
+    fn stop(&mut self) {
+        let stopped = self.attempts.keep_only(&self.kept.run().wanted());
+        stopped.into_iter().for_each(|used| self.kept.used(used));
+    }
+
+    /// Records the start of every attempt that is wanted, has room, and is neither performed nor about to be.
     fn start(&mut self) {
         loop {
             let due = self
@@ -174,7 +183,10 @@ impl<'a> Runner<'a> {
                 .wanted()
                 .into_iter()
                 .find_map(|effect| match effect {
-                    Effect::Attempt { step, attempt, .. } if !self.attempts.has(step, attempt) => {
+                    Effect::Attempt { step, attempt, .. }
+                        if !self.attempts.has(step, attempt)
+                            && self.attempts.is_admitted(step, attempt) =>
+                    {
                         Some((step, attempt))
                     }
                     Effect::Attempt { .. } | Effect::Wake { .. } => None,
@@ -194,10 +206,8 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Does what the state wants: stops what it no longer wants, tells of a cancel, begins what is announced,
-    /// after the effect barrier where that has effects.
+    /// Begins what is announced, after the effect barrier where that has effects.
     async fn perform(&mut self) -> Result<(), RunnerError> {
-        self.attempts.keep_only(&self.kept.run().wanted());
         if self.attempts.announced_with_effects() {
             self.kept.sync().await?;
         }
@@ -226,18 +236,16 @@ impl<'a> Runner<'a> {
         tokio::select! {
             biased;
             Some(input) = self.inbox.recv() => Happening::Input(input),
-            finished = self.attempts.next() => Happening::Finished(finished),
+            news = self.attempts.next() => Happening::News(news),
             () = after(wake) => Happening::Tick,
             () = after(sync) => Happening::SyncIsDue,
         }
     }
 
     fn finish(&mut self, finished: Finished) -> Result<(), RunnerError> {
-        let Finished {
-            step,
-            attempt,
-            ended,
-        } = finished;
+        let Finished { used, ended } = finished;
+        let (step, attempt) = (used.step, used.attempt);
+        self.kept.used(used);
         let ended = ended.map_err(|source| RunnerError::Fault {
             step: self.attempts.step_id(step),
             source,

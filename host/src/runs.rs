@@ -16,7 +16,9 @@
 use crate::digest::Digest;
 use crate::documents::Pipeline;
 use crate::plan;
-use crate::records::{EventRecord, HeadRecord, RecordError, RunRecord, StepRecord, decode, encode};
+use crate::records::{
+    EventRecord, HeadRecord, LedgerRecord, RecordError, RunRecord, StepRecord, decode, encode,
+};
 use crate::store::{Batch, Order, Record, Revision, Store, StoreError};
 use beltline_engine::{Event, Run, RunId, Step, StepState};
 use serde::de::DeserializeOwned;
@@ -53,6 +55,8 @@ pub struct Traces {
     pub events: Vec<Event>,
     /// What a step left: its index, the attempt, the JSON text.
     pub outputs: Vec<(u32, u32, Arc<str>)>,
+    /// What attempts have used that ended with it.
+    pub ledgers: Vec<LedgerRecord>,
 }
 
 /// A run that cannot be read or written.
@@ -281,6 +285,7 @@ fn state(mut batch: Batch, before: Option<&Run>, after: &Run, traces: &Traces) -
         let record = EventRecord {
             at_ms: after.head.updated_ms,
             events: traces.events.clone(),
+            ledgers: traces.ledgers.clone(),
         };
         batch = batch.put(event_key(id, after.head.revision), encode(record));
     }

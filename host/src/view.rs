@@ -4,7 +4,8 @@
 //! shown was read by its caller.
 
 use crate::clock::rfc3339;
-use crate::records::{DriverRecord, EventRecord};
+use crate::ledger::Ledger;
+use crate::records::{DriverRecord, EventRecord, LedgerRecord};
 use crate::runs::StoredRun;
 use beltline_engine::{
     AttemptEnd, End, Event, Failure, Phase, Placement, Run, RunStatus, Step, StepState, StepStatus,
@@ -136,6 +137,46 @@ pub struct AttemptView {
     /// How it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
+    /// What it used, where the host that performed it saw its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerView>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Serialize)]
+pub struct LedgerView {
+    /// CPU time in milliseconds, the host's on its behalf included.
+    pub cpu_ms: f64,
+    /// Wall time in milliseconds.
+    pub wall_ms: f64,
+    /// The most linear memory that it held, in bytes.
+    pub memory_bytes: u64,
+    /// Calls into the host.
+    pub host_calls: u64,
+    /// Calls that asked for what it was not granted.
+    pub calls_denied: u64,
+    /// Bytes read from files.
+    pub bytes_read: u64,
+    /// Bytes written to files.
+    pub bytes_written: u64,
+    /// Bytes of log lines kept.
+    pub log_bytes: u64,
+}
+
+impl From<Ledger> for LedgerView {
+    fn from(ledger: Ledger) -> Self {
+        let ms = |us: u64| us as f64 / 1_000.0;
+        LedgerView {
+            cpu_ms: ms(ledger.cpu_us),
+            wall_ms: ms(ledger.wall_us),
+            memory_bytes: ledger.memory_bytes,
+            host_calls: ledger.host_calls,
+            calls_denied: ledger.calls_denied,
+            bytes_read: ledger.bytes_read,
+            bytes_written: ledger.bytes_written,
+            log_bytes: ledger.log_bytes,
+        }
+    }
 }
 
 impl RunView {
@@ -311,7 +352,11 @@ fn attempts(run: &Run, records: &[EventRecord]) -> Vec<Vec<AttemptView>> {
                 }
                 Event::AttemptEnded { step, attempt, end } => {
                     if let Some(attempts) = all.get_mut(*step as usize) {
-                        ended(attempts, *attempt, end, record.at_ms);
+                        let of = |known: &&LedgerRecord| {
+                            (known.step, known.attempt) == (*step, *attempt)
+                        };
+                        let ledger = record.ledgers.iter().find(of).map(|known| known.ledger);
+                        ended(attempts, *attempt, end, ledger, record.at_ms);
                     }
                 }
                 Event::RunStarted { .. }
@@ -350,15 +395,23 @@ fn began(
         elapsed_ms: None,
         message: None,
         failure: None,
+        ledger: None,
     });
 }
 
-fn ended(attempts: &mut [AttemptView], attempt: u32, end: &AttemptEnd, at_ms: u64) {
+fn ended(
+    attempts: &mut [AttemptView],
+    attempt: u32,
+    end: &AttemptEnd,
+    ledger: Option<Ledger>,
+    at_ms: u64,
+) {
     let Some(view) = attempts.iter_mut().find(|known| known.attempt == attempt) else {
         return;
     };
     view.ended_at = Some(rfc3339(at_ms));
     view.elapsed_ms = Some(at_ms.saturating_sub(view.started_ms));
+    view.ledger = ledger.map(LedgerView::from);
     match end {
         AttemptEnd::Succeeded { message, .. } => view.message = Some(message.clone()),
         AttemptEnd::Failed(failure) => view.failure = Some(failure.into()),

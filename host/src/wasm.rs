@@ -4,16 +4,20 @@
 //! nothing else; what it breaks is its own. The caller decides when an attempt begins and when it has had its
 //! time; it stops one by dropping its future.
 
+mod budget;
+mod cache;
 mod engine;
 mod loader;
 
 mod attempt;
 mod context;
-mod denied_http;
 mod ended;
+mod files;
 mod guest;
 mod imports;
 mod limits;
+mod meter;
+mod network;
 mod step_log;
 
 #[allow(missing_docs)]
@@ -21,10 +25,13 @@ mod bindings;
 
 pub use attempt::Attempt;
 pub use bindings::beltline::driver::types::{Failure as GuestFailure, Request, RetryHint, RunInfo};
+pub use budget::Admission;
+pub use cache::{CACHE_BYTES_MAX, Cache, CacheError};
 pub use context::{Outputs, RunContext, StepSummary};
 pub use ended::Ended;
 pub use limits::{Limits, MESSAGE_BYTES, OverLimit};
-pub use loader::{LoadError, Loaded, WasmHost};
+pub use loader::{HostSettings, LoadError, Loaded, Notice, Tell, WasmHost};
+pub use meter::Meter;
 
 use std::path::PathBuf;
 use std::sync::Arc;

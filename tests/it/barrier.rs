@@ -11,7 +11,7 @@ use beltline::state::StateFolder;
 use beltline::store::{
     Batch, Counters, Embedded, Order as KeyOrder, Record, Revision, Store, StoreError,
 };
-use beltline::wasm::WasmHost;
+use beltline::wasm::{HostSettings, WasmHost};
 use beltline_engine::{Event, Run, RunStatus};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -119,7 +119,7 @@ fn drive(bench: &Bench) -> (Vec<Seen>, Counters) {
         rerun_of: None,
     };
     let used = launch::resolve(&order.pipeline, config, &order.config, false).unwrap();
-    let wasm = WasmHost::new().unwrap();
+    let wasm = WasmHost::new(HostSettings::default(), Arc::new(|_| {})).unwrap();
     let state = StateFolder::locate(Some(&bench.path("state"))).unwrap();
     state.make().unwrap();
     let launch = launch::new_run(order, used, &wasm, &state).unwrap();

@@ -1,22 +1,54 @@
-//! A run whose thread a guest's file call holds up: a pipe in the workspace that nobody writes into.
+//! A run whose thread a guest's file call holds up: a file in the workspace on which somebody else has a lease, so
+//! that the system lets nobody open it for the next 45 seconds.
 
 use crate::belt::Bench;
 use crate::live::Live;
 use serde_json::json;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Holds the lease until it is dropped.
+struct Lease(Child);
+
+impl Lease {
+    /// On a file that is made. Perl is on every Debian; the standard library has no word for leases.
+    fn on(path: &Path) -> Lease {
+        const HOLD: &str = r#"
+            open(FILE, "+<", $ARGV[0]) or die "open: $!";
+            $SIG{IO} = "IGNORE";
+            fcntl(FILE, 1024, 1) or die "lease: $!";
+            $| = 1; print "held\n"; sleep 600;
+        "#;
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "nobody reads this").unwrap();
+        let mut holder = Command::new("perl");
+        holder.args(["-e", HOLD]).arg(path).stdout(Stdio::piped());
+        let mut holder = holder
+            .spawn()
+            .expect("perl is needed (apt install perl-base)");
+        let mut said = String::new();
+        let stdout = holder.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n");
+        Lease(holder)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+const READ: &str = "do: [{read: /workspace/leased}]";
 
 #[test]
 fn a_file_call_that_never_returns_ends_the_process_and_at_last_the_attempt() {
-    let step = "{driver: files, timeout: 200ms, with: {do: [{read: /workspace/pipe}]}}";
-    let bench = Bench::with_steps(&["files", "echo"], &[step, "{driver: echo}"]);
-    std::fs::create_dir_all(bench.path("work")).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(bench.path("work/pipe"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    let step = format!("{{driver: files, timeout: 200ms, with: {{{READ}}}}}");
+    let bench = Bench::with_steps(&["files", "echo"], &[&step, "{driver: echo}"]);
+    let _lease = Lease::on(&bench.path("work/leased"));
     let resume = ["runs", "resume", "--state", "state"];
     for said in [bench.run(&[]), bench.belt(&resume)] {
         assert_eq!(said.code, 4, "{}", said.stderr);
@@ -49,16 +81,9 @@ fn a_termination_asks_like_ctrl_c() {
 
 #[test]
 fn a_third_ctrl_c_leaves_a_run_that_cannot_be_ended() {
-    let step = "{driver: files, with: {do: [{read: /workspace/pipe}]}}";
-    let bench = Bench::with_steps(&["say", "files"], &["{driver: say}", step]);
-    std::fs::create_dir_all(bench.path("work")).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(bench.path("work/pipe"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    let step = format!("{{driver: files, with: {{{READ}}}}}");
+    let bench = Bench::with_steps(&["say", "files"], &["{driver: say}", &step]);
+    let _lease = Lease::on(&bench.path("work/leased"));
     let mut live = Live::run(&bench, &[]);
     live.until("say    succeeded");
     live.interrupt();

@@ -94,7 +94,7 @@ pub enum StepState {
 
 /// Where an attempt runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "PlacementWord", into = "PlacementWord")]
 pub enum Placement {
     /// In the host's process: it dies with the host.
     Wasm {
@@ -103,6 +103,35 @@ pub enum Placement {
     },
     /// In a program of its own: it outlives the host.
     Native,
+}
+
+/// A placement in one word, for it is stored with every start.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PlacementWord {
+    Wasm,
+    WasmWithEffects,
+    Native,
+}
+
+impl From<PlacementWord> for Placement {
+    fn from(word: PlacementWord) -> Self {
+        match word {
+            PlacementWord::Wasm => Placement::Wasm { effects: false },
+            PlacementWord::WasmWithEffects => Placement::Wasm { effects: true },
+            PlacementWord::Native => Placement::Native,
+        }
+    }
+}
+
+impl From<Placement> for PlacementWord {
+    fn from(placement: Placement) -> Self {
+        match placement {
+            Placement::Wasm { effects: false } => PlacementWord::Wasm,
+            Placement::Wasm { effects: true } => PlacementWord::WasmWithEffects,
+            Placement::Native => PlacementWord::Native,
+        }
+    }
 }
 
 impl Placement {

@@ -166,27 +166,27 @@ fn events_of_a_round_read_as_json() {
     check(
         &lines,
         expect![[r#"
-        {"event":"run_started","steps":2}
-        {"event":"attempt_started","step":0,"attempt":1,"start":1,"placement":{"wasm":{"effects":false}}}
-        {"event":"attempt_ended","step":0,"attempt":1,"end":{"failed":{"kind":{"retryable":{"after_ms":2000}},"reason":"no luck"}}}
-        {"event":"retry_scheduled","step":0,"attempt":2,"at_ms":8000}
-        {"event":"attempt_waiting","step":0,"attempt":2,"deadline_ms":76000}
-        {"event":"attempt_started","step":0,"attempt":2,"start":1,"placement":"native"}
-        {"event":"attempt_ended","step":0,"attempt":2,"end":{"succeeded":{"message":"3 packages","output":true}}}
-        {"event":"step_ended","step":0,"status":"succeeded"}
-        {"event":"attempt_started","step":1,"attempt":1,"start":1,"placement":{"wasm":{"effects":false}}}
-        {"event":"attempt_ended","step":1,"attempt":1,"end":{"failed":{"kind":"trap","reason":"no luck"}}}
-        {"event":"step_ended","step":1,"status":"failed"}
-        {"event":"run_ended","status":"failed","step":1}
-        {"event":"round_started","round":2,"steps":[0,1]}
-        {"event":"attempt_started","step":0,"attempt":3,"start":1,"placement":{"wasm":{"effects":false}}}
-        {"event":"run_claimed","epoch":2}
-        {"event":"run_cancelling","until_ms":66000}
-        {"event":"step_ended","step":1,"status":"cancelled"}
-        {"event":"attempt_ended","step":0,"attempt":3,"end":{"cancelled":{"reason":"no luck"}}}
-        {"event":"step_ended","step":0,"status":"cancelled"}
-        {"event":"run_ended","status":"cancelled"}
-    "#]],
+            {"event":"run_started","steps":2}
+            {"event":"attempt_started","step":0,"attempt":1,"start":1,"placement":"wasm"}
+            {"event":"attempt_ended","step":0,"attempt":1,"end":{"failed":{"kind":{"retryable":{"after_ms":2000}},"reason":"no luck"}}}
+            {"event":"retry_scheduled","step":0,"attempt":2,"at_ms":8000}
+            {"event":"attempt_waiting","step":0,"attempt":2,"deadline_ms":76000}
+            {"event":"attempt_started","step":0,"attempt":2,"start":1,"placement":"native"}
+            {"event":"attempt_ended","step":0,"attempt":2,"end":{"succeeded":{"message":"3 packages","output":true}}}
+            {"event":"step_ended","step":0,"status":"succeeded"}
+            {"event":"attempt_started","step":1,"attempt":1,"start":1,"placement":"wasm"}
+            {"event":"attempt_ended","step":1,"attempt":1,"end":{"failed":{"kind":"trap","reason":"no luck"}}}
+            {"event":"step_ended","step":1,"status":"failed"}
+            {"event":"run_ended","status":"failed","step":1}
+            {"event":"round_started","round":2,"steps":[0,1]}
+            {"event":"attempt_started","step":0,"attempt":3,"start":1,"placement":"wasm"}
+            {"event":"run_claimed","epoch":2}
+            {"event":"run_cancelling","until_ms":66000}
+            {"event":"step_ended","step":1,"status":"cancelled"}
+            {"event":"attempt_ended","step":0,"attempt":3,"end":{"cancelled":{"reason":"no luck"}}}
+            {"event":"step_ended","step":0,"status":"cancelled"}
+            {"event":"run_ended","status":"cancelled"}
+        "#]],
     );
 }
 
@@ -247,7 +247,7 @@ fn leaves_go_into_json_and_back() {
     there_and_back(Placement::Native, json!("native"));
     there_and_back(
         Placement::Wasm { effects: true },
-        json!({"wasm": {"effects": true}}),
+        json!("wasm_with_effects"),
     );
     there_and_back(FailureKind::AttemptTimeout, json!("attempt_timeout"));
     there_and_back(

@@ -59,7 +59,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
         .has_store()
         .then(|| Workbench::open(state.clone()))
         .transpose()?;
-    let wasm = workbench::sandbox()?;
+    let wasm = workbench::sandbox(&written.config, args.output)?;
     workbench::say_drivers(&used, args.output);
     let order = Order {
         pipeline: written.pipeline,
@@ -69,10 +69,6 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
         out: args.out,
         rerun_of: None,
     };
-    if args.output == Format::Text && !used.is_empty() {
-        let names = used.keys().cloned().collect::<Vec<_>>().join(", ");
-        output::notice(&format!("compiling {names}"));
-    }
     let launch = launch::new_run(order, used, &wasm, &state)?;
     let bench = match opened {
         Some(bench) => bench,

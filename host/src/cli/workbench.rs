@@ -7,6 +7,7 @@
 use super::progress::Progress;
 use super::stop::Stop;
 use super::{Format, output};
+use crate::documents::Config;
 use crate::drivers::Driver;
 use crate::launch::Launch;
 use crate::logs::{LogLine, LogSink, RunLog};
@@ -16,7 +17,7 @@ use crate::state::StateFolder;
 use crate::store::Embedded;
 use crate::text;
 use crate::view::RunView;
-use crate::wasm::WasmHost;
+use crate::wasm::{Cache, HostSettings, Notice, WasmHost};
 use anyhow::Context;
 use beltline_engine::{Input, Run, RunId};
 use std::collections::BTreeMap;
@@ -123,13 +124,24 @@ pub(super) fn no_such_run(id: RunId) -> Stop {
     ))
 }
 
-/// Starts the sandbox, and says where this machine makes it slow.
-pub(super) fn sandbox() -> Result<WasmHost, Stop> {
-    let wasm = WasmHost::new().map_err(Stop::fault)?;
-    if let Some(warning) = wasm.warning() {
-        output::notice(&format!("note: {warning}"));
+/// Starts the sandbox as the operator's file has it. What he may want to know is said as it comes up; that a driver
+/// is compiled only in text, where somebody waits.
+pub(super) fn sandbox(config: &Config, format: Format) -> Result<WasmHost, Stop> {
+    let tell = move |notice: Notice| match notice {
+        Notice::Compiling(_) if format != Format::Text => {}
+        Notice::Compiling(_) => output::notice(&notice.to_string()),
+        Notice::Allocation(_) | Notice::Cache { .. } => output::notice(&format!("note: {notice}")),
+    };
+    let cache = Cache::default_path().and_then(|path| Cache::open(&path));
+    if let Err(error) = &cache {
+        let error = text::chain(error);
+        output::notice(&format!("note: compiled code is not cached: {error}"));
     }
-    Ok(wasm)
+    let settings = HostSettings {
+        guest_memory: config.guest_memory,
+        cache: cache.ok(),
+    };
+    WasmHost::new(settings, Arc::new(tell)).map_err(Stop::fault)
 }
 
 /// Which bytes run, and what they are not granted though they want it.
@@ -202,7 +214,7 @@ async fn wait(
                 progress.cancelling(asked > 1);
             }
             _ = look.tick() => if progress.is_held_up() {
-                leave("a step is past its deadline in a file call that does not return (a pipe in the workspace?)");
+                leave("a step is past its deadline in a file call that does not return (a network file system?)");
             }
         }
     }

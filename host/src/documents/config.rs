@@ -34,6 +34,12 @@ pub const OUTPUT_BYTES_MAX: u64 = beltline_wire::OUTPUT_BYTES_MAX as u64;
 pub const LOG_BYTES_MAX: u64 = 256 << 20;
 /// The most lines of log that one attempt may be allowed.
 pub const LOG_LINES_MAX: u64 = 1_000_000;
+/// The most that one attempt may be allowed to write to files.
+pub const WRITTEN_BYTES_MAX: u64 = 1 << 40;
+/// The most files that one attempt may be allowed to make.
+pub const FILES_MAX: u64 = 100_000_000;
+/// The most memory that all guests of a host together may be given: all that 48 bits address.
+pub const GUEST_MEMORY_BYTES_MAX: u64 = 1 << 48;
 /// The most table elements that one attempt may be allowed.
 pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
 
@@ -43,6 +49,13 @@ pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
 pub struct Config {
     /// The drivers by name.
     pub drivers: BTreeMap<String, DriverEntry>,
+    /// The memory of all guests of the host together, in bytes; attempts over it wait.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_size_text"
+    )]
+    pub guest_memory: Option<u64>,
 }
 
 /// One driver, by where it runs.
@@ -146,6 +159,16 @@ pub struct Limits {
         with = "optional_size_text"
     )]
     pub output: Option<u64>,
+    /// Files written, in bytes, at most [`WRITTEN_BYTES_MAX`].
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_size_text"
+    )]
+    pub written: Option<u64>,
+    /// Files, folders and links made, at most [`FILES_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
     /// Log, in bytes, at most [`LOG_BYTES_MAX`].
     #[serde(
         default,
@@ -232,6 +255,10 @@ const LIMITS_HINTS: Hints = &[hint(
 pub(super) fn read(node: &Node, report: &Report) -> Option<Config> {
     let mut fields = Fields::open("a configuration", node, report)?;
     let entries = fields.required("drivers", fields::entries("drivers", DRIVERS_MAX));
+    let guest_memory = fields.optional(
+        "guest_memory",
+        fields::size(64 << 20, GUEST_MEMORY_BYTES_MAX),
+    );
     fields.finish(CONFIG_HINTS);
     let mut drivers = BTreeMap::new();
     for entry in entries? {
@@ -242,7 +269,10 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Config> {
             drivers.insert(entry.key.clone(), driver);
         }
     }
-    Some(Config { drivers })
+    Some(Config {
+        drivers,
+        guest_memory,
+    })
 }
 
 fn read_driver(node: &Node, report: &Report) -> Option<DriverEntry> {
@@ -365,6 +395,8 @@ fn read_limits(node: &Node, report: &Report) -> Option<Limits> {
         tables: fields.optional("tables", fields::whole(0, TABLE_ELEMENTS_MAX)),
         cpu: fields.optional("cpu", fields::timeout),
         output: fields.optional("output", fields::size(0, OUTPUT_BYTES_MAX)),
+        written: fields.optional("written", fields::size(0, WRITTEN_BYTES_MAX)),
+        files: fields.optional("files", fields::whole(0, FILES_MAX)),
         log: fields.optional("log", fields::size(0, LOG_BYTES_MAX)),
         log_lines: fields.optional("log_lines", fields::whole(0, LOG_LINES_MAX)),
     };

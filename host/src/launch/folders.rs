@@ -1,14 +1,14 @@
 //! Which folders a step sees, and where a run's own are.
 //!
-//! A writable workspace that holds Beltline's own state or the operator's file is refused: a driver in it could grant
-//! itself anything.
+//! A writable workspace that holds Beltline's own state, its compiled code or the operator's file is refused: a driver
+//! in it could grant itself anything.
 
 use super::LaunchError;
 use crate::documents::Grants;
 use crate::durable;
 use crate::records::RunRecord;
 use crate::state::StateFolder;
-use crate::wasm::{Folder, OUT, WORKSPACE};
+use crate::wasm::{Cache, Folder, OUT, WORKSPACE};
 use beltline_wire::{OutAccess, WorkspaceAccess};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,9 @@ pub(super) fn of_step(
         check(&host)?;
         let writable = grants.workspace == WorkspaceAccess::Rw;
         if writable {
-            refuse_own(&host, driver, &[state.root(), &record.config])?;
+            let cache = Cache::default_path().ok();
+            let own = [Some(state.root()), Some(&record.config), cache.as_deref()];
+            refuse_own(&host, driver, own.into_iter().flatten())?;
         }
         folders.push(Folder {
             host,
@@ -72,9 +74,13 @@ fn check(workspace: &Path) -> Result<(), LaunchError> {
     entries.map(drop).map_err(refused("workspace", workspace))
 }
 
-fn refuse_own(workspace: &Path, driver: &str, own: &[&Path]) -> Result<(), LaunchError> {
+fn refuse_own<'a>(
+    workspace: &Path,
+    driver: &str,
+    mut own: impl Iterator<Item = &'a Path>,
+) -> Result<(), LaunchError> {
     let real = real(workspace);
-    match own.iter().find(|own| self::real(own).starts_with(&real)) {
+    match own.find(|own| self::real(own).starts_with(&real)) {
         None => Ok(()),
         Some(own) => Err(LaunchError::OwnFiles {
             driver: driver.to_owned(),

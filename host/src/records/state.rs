@@ -31,11 +31,13 @@ enum EndRecord {
     TimedOut,
 }
 
-/// One step. See [`Step`].
+/// One step. See [`Step`]. What is mostly 1 is written where it is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     round: u32,
     attempts: u32,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     first_attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_started: Option<u64>,
@@ -54,6 +56,7 @@ enum StateRecord {
     },
     Running {
         attempt: u32,
+        #[serde(default = "one", skip_serializing_if = "is_one")]
         starts: u32,
         started: u64,
         deadline: u64,
@@ -83,6 +86,14 @@ enum StateRecord {
         at: u64,
         failure: Failure,
     },
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 impl From<&Head> for HeadRecord {
@@ -303,7 +314,7 @@ mod tests {
                     placement: Placement::Wasm { effects: true },
                 },
                 expect![[
-                    r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"running","attempt":2,"starts":1,"started":5,"deadline":9,"placement":{"wasm":{"effects":true}}}"#
+                    r#"{"v":1,"attempts":2,"first_started":5,"state":"running","attempt":2,"started":5,"deadline":9,"placement":"wasm_with_effects"}"#
                 ]],
             ),
             (
@@ -312,7 +323,7 @@ mod tests {
                     failure: failure.clone(),
                 },
                 expect![[
-                    r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"retrying","at":7,"failure":{"kind":{"retryable":{"after_ms":9}},"reason":"busy"}}"#
+                    r#"{"v":1,"attempts":2,"first_started":5,"state":"retrying","at":7,"failure":{"kind":{"retryable":{"after_ms":9}},"reason":"busy"}}"#
                 ]],
             ),
             (
@@ -322,7 +333,7 @@ mod tests {
                     output: true,
                 },
                 expect![[
-                    r#"{"v":1,"round":1,"attempts":2,"first_attempt":1,"first_started":5,"state":"succeeded","at":7,"message":"ok","output":true}"#
+                    r#"{"v":1,"attempts":2,"first_started":5,"state":"succeeded","at":7,"message":"ok","output":true}"#
                 ]],
             ),
         ];

@@ -1,21 +1,25 @@
 //! The attempts of one run: announced, under way, stopped.
 //!
-//! Owns their futures. Stopping an attempt is dropping its future, and when that returns, nothing of it goes on:
-//! a retry never runs beside the attempt before it.
+//! Owns their futures, and the queue of those that wait for room in the host's memory. Stopping an attempt is dropping
+//! its future, and when that returns, nothing of it goes on: a retry never runs beside the attempt before it.
 
 use super::offered::Offered;
 use crate::documents::StepDocument;
+use crate::ledger::Ledger;
 use crate::logs::LogSink;
 use crate::runs::StoredRun;
-use crate::wasm::{Attempt, CancelFlag, Ended, Folder, Loaded, OUT, Request, RunInfo};
+use crate::wasm::{
+    Admission, Attempt, CancelFlag, Ended, Folder, Loaded, Meter, OUT, Request, RunInfo,
+};
 use beltline_engine::{Effect, Placement, Run};
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
+use futures::future::{BoxFuture, LocalBoxFuture, MaybeDone, maybe_done};
 use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 /// What performs a step: a loaded driver with what it is granted in this run.
 pub struct StepDriver {
@@ -27,12 +31,26 @@ pub struct StepDriver {
     pub placement: Placement,
 }
 
+/// What comes of attempts.
+pub(super) enum News {
+    /// One has ended.
+    Finished(Finished),
+    /// One that waited for room has it, and can be started.
+    Room,
+}
+
 /// An attempt that came to its end by itself.
 pub(super) struct Finished {
-    pub(super) step: u32,
-    pub(super) attempt: u32,
+    pub(super) used: Used,
     /// An error is a fault of the host.
     pub(super) ended: anyhow::Result<Ended>,
+}
+
+/// What an attempt has used that has ended or was stopped.
+pub(super) struct Used {
+    pub(super) step: u32,
+    pub(super) attempt: u32,
+    pub(super) ledger: Ledger,
 }
 
 pub(super) struct Attempts {
@@ -40,21 +58,52 @@ pub(super) struct Attempts {
     drivers: Vec<StepDriver>,
     log: Arc<dyn LogSink>,
     offered: Arc<Offered>,
+    queued: Vec<Queued>,
     announced: Vec<Announced>,
     under_way: Vec<UnderWay>,
+}
+
+/// An attempt that is due and has not begun.
+struct Queued {
+    step: u32,
+    attempt: u32,
+    admission: MaybeDone<BoxFuture<'static, Admission>>,
 }
 
 struct Announced {
     step: u32,
     attempt: u32,
     placement: Placement,
+    admission: Admission,
 }
 
 struct UnderWay {
     step: u32,
     attempt: u32,
     cancel: CancelFlag,
+    meter: Arc<Meter>,
+    _admission: Admission,
     future: LocalBoxFuture<'static, anyhow::Result<Ended>>,
+}
+
+impl UnderWay {
+    /// When this returns, the attempt has ended.
+    fn stop(self) -> Used {
+        let UnderWay {
+            step,
+            attempt,
+            meter,
+            future,
+            ..
+        } = self;
+        drop(future);
+        let ledger = meter.ledger();
+        Used {
+            step,
+            attempt,
+            ledger,
+        }
+    }
 }
 
 impl Attempts {
@@ -65,14 +114,14 @@ impl Attempts {
         offered: Arc<Offered>,
     ) -> Self {
         let stored = stored.clone();
-        let (announced, under_way) = (Vec::new(), Vec::new());
         Attempts {
             stored,
             drivers,
             log,
             offered,
-            announced,
-            under_way,
+            queued: Vec::new(),
+            announced: Vec::new(),
+            under_way: Vec::new(),
         }
     }
 
@@ -100,12 +149,47 @@ impl Attempts {
         written.next().map(|folder| folder.host.clone())
     }
 
-    /// An attempt whose start is about to be saved.
+    /// Whether the host has room for an attempt that is due. Where it has not, the attempt stands in the queue, and
+    /// [`Attempts::next`] says when there is.
+    pub(super) fn is_admitted(&mut self, step: u32, attempt: u32) -> bool {
+        let found = self
+            .queued
+            .iter()
+            .position(|one| (one.step, one.attempt) == (step, attempt));
+        let queued = match found {
+            Some(index) => self.queued.get_mut(index),
+            None => {
+                let admission = maybe_done(self.driver(step).loaded.admit().boxed());
+                self.queued.push(Queued {
+                    step,
+                    attempt,
+                    admission,
+                });
+                self.queued.last_mut()
+            }
+        };
+        queued.is_some_and(|queued| {
+            queued
+                .admission
+                .poll_unpin(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        })
+    }
+
+    /// An admitted attempt whose start is about to be saved.
     pub(super) fn announce(&mut self, step: u32, attempt: u32, placement: Placement) {
+        let found = self
+            .queued
+            .iter()
+            .position(|one| (one.step, one.attempt) == (step, attempt));
+        let admission = found.and_then(|index| {
+            Pin::new(&mut self.queued.swap_remove(index).admission).take_output()
+        });
         self.announced.push(Announced {
             step,
             attempt,
             placement,
+            admission: admission.expect("it was admitted"),
         });
     }
 
@@ -114,8 +198,9 @@ impl Attempts {
         self.announced.iter().any(|one| one.placement.has_effects())
     }
 
-    /// Stops what is not wanted, and tells those of a cancel that are to be told.
-    pub(super) fn keep_only(&mut self, wanted: &[Effect]) {
+    /// Stops what is not wanted, and tells those of a cancel that are to be told. Returns what was used by those that
+    /// were stopped: nothing of them goes on.
+    pub(super) fn keep_only(&mut self, wanted: &[Effect]) -> Vec<Used> {
         let find = |step: u32, attempt: u32| {
             wanted.iter().find_map(|effect| match effect {
                 Effect::Attempt {
@@ -127,60 +212,74 @@ impl Attempts {
                 Effect::Attempt { .. } | Effect::Wake { .. } => None,
             })
         };
+        self.queued
+            .retain(|one| find(one.step, one.attempt).is_some());
         self.announced
             .retain(|one| find(one.step, one.attempt).is_some());
-        self.under_way.retain(|one| {
+        let stopped = self.under_way.extract_if(.., |one| {
             let cancel = find(one.step, one.attempt);
             if cancel == Some(true) {
                 one.cancel.store(true, Ordering::Relaxed);
             }
-            cancel.is_some()
+            cancel.is_none()
         });
+        stopped.map(UnderWay::stop).collect()
     }
 
     /// Begins what was announced. Its start is saved, and synced where it has effects.
     pub(super) fn begin(&mut self, run: &Run) {
-        for Announced { step, attempt, .. } in std::mem::take(&mut self.announced) {
+        for one in std::mem::take(&mut self.announced) {
+            let Announced {
+                step,
+                attempt,
+                placement: _,
+                admission,
+            } = one;
             let cancel = CancelFlag::new(AtomicBool::new(false));
-            let call = self.call(run, step, attempt, Arc::clone(&cancel));
+            let meter = Arc::new(Meter::start());
+            let call = self.call(run, step, attempt, Arc::clone(&cancel), Arc::clone(&meter));
             let loaded = Arc::clone(&self.driver(step).loaded);
             let future = async move { loaded.attempt(call).await }.boxed_local();
             self.under_way.push(UnderWay {
                 step,
                 attempt,
                 cancel,
+                meter,
+                _admission: admission,
                 future,
             });
         }
     }
 
-    /// The next attempt that comes to its end; never returns while none is under way.
-    pub(super) async fn next(&mut self) -> Finished {
+    /// What comes next of all attempts; never returns while none is under way and none waits for room.
+    pub(super) async fn next(&mut self) -> News {
         poll_fn(|context| {
-            let ended = self
-                .under_way
-                .iter_mut()
-                .enumerate()
-                .find_map(|(index, one)| match one.future.poll_unpin(context) {
-                    Poll::Ready(ended) => Some((index, ended)),
-                    Poll::Pending => None,
-                });
-            match ended {
-                Some((index, ended)) => {
-                    let UnderWay { step, attempt, .. } = self.under_way.swap_remove(index);
-                    Poll::Ready(Finished {
-                        step,
-                        attempt,
-                        ended,
-                    })
-                }
-                None => Poll::Pending,
+            let mut under_way = self.under_way.iter_mut().enumerate();
+            let ended = under_way.find_map(|(index, one)| match one.future.poll_unpin(context) {
+                Poll::Ready(ended) => Some((index, ended)),
+                Poll::Pending => None,
+            });
+            if let Some((index, ended)) = ended {
+                let used = self.under_way.swap_remove(index).stop();
+                return Poll::Ready(News::Finished(Finished { used, ended }));
+            }
+            let mut queued = self.queued.iter_mut();
+            match queued.any(|one| one.admission.poll_unpin(context).is_ready()) {
+                true => Poll::Ready(News::Room),
+                false => Poll::Pending,
             }
         })
         .await
     }
 
-    fn call(&self, run: &Run, step: u32, attempt: u32, cancel: CancelFlag) -> Attempt {
+    fn call(
+        &self,
+        run: &Run,
+        step: u32,
+        attempt: u32,
+        cancel: CancelFlag,
+        meter: Arc<Meter>,
+    ) -> Attempt {
         let (record, document) = (&self.stored.record, self.document(step));
         let info = RunInfo {
             run_id: run.id.to_string(),
@@ -206,6 +305,7 @@ impl Attempts {
             log: Arc::clone(&self.log),
             cancel,
             folders: Arc::clone(&self.driver(step).folders),
+            meter,
         }
     }
 

@@ -3,7 +3,9 @@
 //! Owns what is not written yet and what is not synced yet. Every save compares the revision that the last one
 //! left; who loses that race has lost the run.
 
+use super::attempts::Used;
 use crate::clock;
+use crate::records::LedgerRecord;
 use crate::runs::{Runs, RunsError, StoredRun, Traces};
 use crate::store::Revision;
 use beltline_engine::{Answer, Event, Input, Run, events};
@@ -78,6 +80,20 @@ impl Kept {
             step,
             attempt,
             answer,
+        });
+    }
+
+    /// Notes what an attempt has used: it stands beside its end.
+    pub(super) fn used(&mut self, used: Used) {
+        let Used {
+            step,
+            attempt,
+            ledger,
+        } = used;
+        self.traces.ledgers.push(LedgerRecord {
+            step,
+            attempt,
+            ledger,
         });
     }
 

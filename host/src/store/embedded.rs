@@ -296,7 +296,7 @@ impl State {
             from,
             to,
             path,
-            cause: cause(&error),
+            cause: crate::text::chain(&error),
         };
         let told = lost.error();
         self.lost.push(lost);
@@ -320,14 +320,6 @@ impl Lost {
             path: path.clone(),
             cause: cause.clone(),
         }
-    }
-}
-
-/// An error with what the system said.
-fn cause(error: &StoreError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }
 

@@ -6,8 +6,9 @@
 use super::bindings::beltline::driver::types::{Failure, Outcome, Request};
 use super::context::RunContext;
 use super::ended::{self, Ended};
-use super::guest::Guest;
-use super::limits::{HOST_CALL_BYTES, MESSAGE_BYTES, Memory, OverLimit};
+use super::guest::{Given, Guest};
+use super::limits::{HOST_CALL_BYTES, MESSAGE_BYTES, OverLimit};
+use super::meter::Meter;
 use super::step_log::StepLog;
 use super::{CancelFlag, Folder, Loaded};
 use crate::logs::LogSink;
@@ -19,7 +20,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
+use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline};
 
 /// What one attempt is made with.
 pub struct Attempt {
@@ -33,6 +34,8 @@ pub struct Attempt {
     pub cancel: CancelFlag,
     /// The granted folders.
     pub folders: Arc<[Folder]>,
+    /// Counts what it uses; whoever stops the attempt reads it all the same.
+    pub meter: Arc<Meter>,
 }
 
 impl Loaded {
@@ -48,23 +51,28 @@ impl Loaded {
             log,
             cancel,
             folders,
+            meter,
         } = attempt;
-        let log = StepLog::new(
-            log,
-            &request.info.step_id,
-            request.info.attempt,
-            self.limits,
-        );
+        let info = &request.info;
+        let log = StepLog::new(log, &info.step_id, info.attempt, self.limits, &meter);
         let ending = log.ending();
-        let memory = Memory::new(self.limits);
-        let config = Arc::clone(&self.config);
-        let guest = Guest::new(memory, log.clone(), cancel, context, config, &folders)?;
+        let guest = Guest::new(Given {
+            limits: self.limits,
+            meter: Arc::clone(&meter),
+            log,
+            cancel,
+            context,
+            config: Arc::clone(&self.config),
+            folders: &folders,
+        })?;
         let mut store = Store::new(self.pre.engine(), guest);
+        store.call_hook(count_host_calls);
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-        let called = within(self.limits.cpu, self.call(&mut store, &request)).await;
+        let call = self.call(&mut store, &request);
+        let called = within(self.limits.cpu, &meter, call).await;
         drop(ending);
         match called {
             Err(over) => Ok(Ended::Limit(
@@ -108,25 +116,34 @@ fn blame(error: wasmtime::Error, guest: &mut Guest) -> wasmtime::Error {
     wasmtime::Error::msg("a fault of the host")
 }
 
+fn count_host_calls(guest: StoreContextMut<'_, Guest>, hook: CallHook) -> wasmtime::Result<()> {
+    if let CallHook::CallingHost = hook {
+        guest.data().meter.host_calls.add(1);
+    }
+    Ok(())
+}
+
 /// Runs a future for as long as it spends no more CPU time than that: its thread's clock, read around each poll. A
 /// guest looks up at each epoch tick, so that is how closely the limit is held.
-async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, OverLimit> {
+async fn within<F: Future>(
+    limit: Duration,
+    meter: &Meter,
+    future: F,
+) -> Result<F::Output, OverLimit> {
     let mut future = pin!(future);
-    let mut spent = Duration::ZERO;
+    let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
     poll_fn(|context| {
         let before = clock::thread_cpu();
         let polled = future.as_mut().poll(context);
-        spent += clock::thread_cpu().saturating_sub(before);
-        match polled {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if spent > limit => {
-                let value = documents::format_duration(limit);
-                Poll::Ready(Err(OverLimit {
-                    limit: "cpu",
-                    value,
-                }))
-            }
-            Poll::Pending => Poll::Pending,
+        let spent = clock::thread_cpu().saturating_sub(before);
+        let spent_us = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+        match (polled, meter.cpu_us.add(spent_us) > limit_us) {
+            (Poll::Ready(output), _) => Poll::Ready(Ok(output)),
+            (Poll::Pending, true) => Poll::Ready(Err(OverLimit {
+                limit: "cpu",
+                value: documents::format_duration(limit),
+            })),
+            (Poll::Pending, false) => Poll::Pending,
         }
     })
     .await

@@ -68,6 +68,9 @@ fn over(error: &wasmtime::Error) -> Option<OverLimit> {
     if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
         return Some(OverLimit::bytes("stack", STACK_BYTES as u64));
     }
+    if let Some(over) = error.downcast_ref::<OverLimit>() {
+        return Some(over.clone());
+    }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         let value = format!("{LIVE_RESOURCES} at once");
         let limit = "handles";

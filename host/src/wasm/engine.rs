@@ -2,6 +2,7 @@
 //!
 //! Owns every setting that decides what an attempt costs and how it can be stopped. Never sees a driver.
 
+use super::cache::Publisher;
 use super::limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,8 @@ use wasmtime::{
 /// guest computes. Each look costs it well under a microsecond.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Attempts that can hold an instance at once; each reserves address space, not memory.
-const ATTEMPTS_AT_ONCE: u32 = 512;
+/// Memories of all guests at once, and nearly every guest has one; each reserves address space, not memory.
+pub(super) const MEMORIES_AT_ONCE: u32 = 512;
 
 /// Core instances in one component: those made from JavaScript or Python have about a dozen.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
@@ -88,6 +89,7 @@ fn config(allocation: Allocation) -> Config {
         // attempt's cost. Drivers of 0.3 will get an engine of their own.
         .concurrency_support(false)
         .wasm_memory64(false)
+        .with_custom_code_memory(Some(Arc::new(Publisher)))
         // Names come from the name section; positions in source would need debug info that drivers strip.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(match allocation {
@@ -113,11 +115,11 @@ fn pool(pagemap_scan: Enabled) -> PoolingAllocationConfig {
         Enabled::No => 0,
     };
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(ATTEMPTS_AT_ONCE)
-        .total_core_instances(ATTEMPTS_AT_ONCE * 8)
-        .total_memories(ATTEMPTS_AT_ONCE)
-        .total_tables(ATTEMPTS_AT_ONCE * 4)
-        .total_stacks(ATTEMPTS_AT_ONCE)
+    pool.total_component_instances(MEMORIES_AT_ONCE)
+        .total_core_instances(MEMORIES_AT_ONCE * CORE_INSTANCES_PER_COMPONENT)
+        .total_memories(MEMORIES_AT_ONCE)
+        .total_tables(MEMORIES_AT_ONCE * TABLES_PER_COMPONENT)
+        .total_stacks(MEMORIES_AT_ONCE)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)

@@ -4,13 +4,16 @@
 //! of a guest outlives its call. Grants decide what is in here; what is not granted is linked and refuses.
 
 use super::context::RunContext;
-use super::denied_http::DeniedHttp;
-use super::limits::{LIVE_RESOURCES, Memory, RANDOM_BYTES};
+use super::files::{Allowance, Files};
+use super::limits::{LIVE_RESOURCES, Limits, Memory, RANDOM_BYTES};
+use super::meter::Meter;
+use super::network::DeniedHttp;
 use super::step_log::StepLog;
 use super::{CancelFlag, Folder};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use wasmtime::component::{HasData, ResourceTable};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -20,6 +23,9 @@ pub struct Guest {
     http: WasiHttpCtx,
     denied_http: DeniedHttp,
     table: ResourceTable,
+    allowance: Arc<Allowance>,
+    /// Counts what it uses.
+    pub meter: Arc<Meter>,
     /// Counts memory and tables.
     pub memory: Memory,
     /// Where everything that the guest says lands.
@@ -34,20 +40,33 @@ pub struct Guest {
     pub fault: Option<anyhow::Error>,
 }
 
+/// What a guest is made with.
+pub(super) struct Given<'a> {
+    pub(super) limits: Limits,
+    pub(super) meter: Arc<Meter>,
+    pub(super) log: StepLog,
+    pub(super) cancel: CancelFlag,
+    pub(super) context: RunContext,
+    pub(super) config: Arc<Map<String, Value>>,
+    pub(super) folders: &'a [Folder],
+}
+
 impl Guest {
     /// Opens the granted folders and builds the WASI context. Nothing else is granted: no environment, no
     /// arguments, no standard input, no sockets.
     ///
     /// # Errors
     /// A granted folder that cannot be opened; the name is the host's.
-    pub fn new(
-        memory: Memory,
-        log: StepLog,
-        cancel: CancelFlag,
-        context: RunContext,
-        config: Arc<Map<String, Value>>,
-        folders: &[Folder],
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(given: Given<'_>) -> anyhow::Result<Self> {
+        let Given {
+            limits,
+            meter,
+            log,
+            cancel,
+            context,
+            config,
+            folders,
+        } = given;
         let mut wasi = WasiCtx::builder();
         wasi.stdout(log.stdout())
             .stderr(log.stderr())
@@ -69,18 +88,35 @@ impl Guest {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(LIVE_RESOURCES);
+        let allowance = Allowance {
+            meter: Arc::clone(&meter),
+            written_bytes: limits.written_bytes,
+            files: limits.files,
+        };
         Ok(Guest {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            denied_http: DeniedHttp,
+            denied_http: DeniedHttp(Arc::clone(&meter)),
             table,
-            memory,
+            allowance: Arc::new(allowance),
+            memory: Memory::new(limits, Arc::clone(&meter)),
+            meter,
             log,
             cancel,
             context,
             config,
             fault: None,
         })
+    }
+
+    /// The file calls that it makes.
+    pub(super) fn files(&mut self) -> Files<'_> {
+        let inner = WasiFilesystemCtxView {
+            ctx: self.wasi.filesystem(),
+            table: &mut self.table,
+        };
+        let allowance = &self.allowance;
+        Files { inner, allowance }
     }
 }
 

@@ -3,7 +3,9 @@
 //! Owns the defaults of the sandbox, each a constant with its reason, and counts linear memory and tables.
 //! Never decides what the operator may raise: that is the driver's entry in `belt.yaml`.
 
+use super::meter::Meter;
 use crate::documents;
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
@@ -25,6 +27,12 @@ pub const LIVE_RESOURCES: usize = 1024;
 
 /// Random bytes of one call: the host makes them before the guest sees them.
 pub const RANDOM_BYTES: u64 = 64 << 10;
+
+/// Bytes that an attempt writes to files, all together: an artifact of a large build and room to spare.
+pub const WRITTEN_BYTES: u64 = 1 << 30;
+
+/// Files, folders and links that an attempt makes: a large tree of sources, unpacked.
+pub const FILES: u64 = 100_000;
 
 /// Bytes of log lines that an attempt keeps; what follows is dropped and counted.
 pub const LOG_BYTES: u64 = 4 << 20;
@@ -59,6 +67,10 @@ pub struct Limits {
     pub cpu: Duration,
     /// What a step may leave for later ones.
     pub output_bytes: u64,
+    /// Bytes written to files.
+    pub written_bytes: u64,
+    /// Files, folders and links made.
+    pub files: u64,
     /// Bytes of log lines.
     pub log_bytes: u64,
     /// Log lines.
@@ -72,6 +84,8 @@ impl Default for Limits {
             table_elements: TABLE_ELEMENTS,
             cpu: CPU,
             output_bytes: OUTPUT_BYTES,
+            written_bytes: WRITTEN_BYTES,
+            files: FILES,
             log_bytes: LOG_BYTES,
             log_lines: LOG_LINES,
         }
@@ -87,14 +101,17 @@ impl From<documents::Limits> for Limits {
             table_elements: set.tables.unwrap_or(default.table_elements),
             cpu: set.cpu.unwrap_or(default.cpu),
             output_bytes: set.output.unwrap_or(default.output_bytes),
+            written_bytes: set.written.unwrap_or(default.written_bytes),
+            files: set.files.unwrap_or(default.files),
             log_bytes: set.log.unwrap_or(default.log_bytes),
             log_lines: set.log_lines.unwrap_or(default.log_lines),
         }
     }
 }
 
-/// Which limit an attempt ran into, and its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which limit an attempt ran into, and its value. As an error it traps the guest, and is found again in the trap.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("over its {limit} limit of {value}")]
 pub struct OverLimit {
     /// The limit's name, as in the table of the sandbox.
     pub limit: &'static str,
@@ -117,17 +134,17 @@ impl OverLimit {
 #[derive(Debug)]
 pub struct Memory {
     limits: Limits,
-    bytes: u64,
+    meter: Arc<Meter>,
     elements: u64,
     denied: Option<OverLimit>,
 }
 
 impl Memory {
     /// Nothing used yet.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, meter: Arc<Meter>) -> Self {
         Memory {
             limits,
-            bytes: 0,
+            meter,
             elements: 0,
             denied: None,
         }
@@ -149,14 +166,12 @@ impl ResourceLimiter for Memory {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let bytes = self
-            .bytes
-            .saturating_add(desired.saturating_sub(current) as u64);
-        if bytes > self.limits.memory_bytes {
+        let (held, more) = (&self.meter.memory_bytes, desired.saturating_sub(current));
+        if held.get().saturating_add(more as u64) > self.limits.memory_bytes {
             self.denied = Some(OverLimit::bytes("memory", self.limits.memory_bytes));
             return Ok(false);
         }
-        self.bytes = bytes;
+        held.add(more as u64);
         Ok(true)
     }
 

@@ -4,6 +4,7 @@
 //! never a reason to stop the attempt. Keeps the last lines of stderr, where a panic leaves its message.
 
 use super::limits::{LOG_LINE_BYTES, Limits};
+use super::meter::Meter;
 use crate::clock;
 use crate::logs::{Level, LogLine, LogSink};
 use bytes::Bytes;
@@ -34,6 +35,7 @@ struct Lines {
     step: String,
     attempt: u32,
     limits: Limits,
+    meter: Arc<Meter>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     stderr_tail: VecDeque<String>,
@@ -43,8 +45,6 @@ struct Lines {
 /// What an attempt has said so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
-    /// Bytes of messages kept.
-    bytes: u64,
     /// Lines kept.
     lines: u64,
     /// Lines dropped, over the limits.
@@ -59,12 +59,19 @@ enum Stream {
 
 impl StepLog {
     /// An empty log of one attempt.
-    pub fn new(sink: Arc<dyn LogSink>, step: &str, attempt: u32, limits: Limits) -> Self {
+    pub(super) fn new(
+        sink: Arc<dyn LogSink>,
+        step: &str,
+        attempt: u32,
+        limits: Limits,
+        meter: &Arc<Meter>,
+    ) -> Self {
         StepLog(Arc::new(Mutex::new(Lines {
             sink,
             step: step.to_owned(),
             attempt,
             limits,
+            meter: Arc::clone(meter),
             stdout: Vec::new(),
             stderr: Vec::new(),
             stderr_tail: VecDeque::new(),
@@ -184,15 +191,15 @@ impl Lines {
     fn append(&mut self, level: Level, message: &str, fields: Map<String, Value>) {
         let message = crate::text::cut(message, LOG_LINE_BYTES);
         let bytes = message.len() as u64 + fields.iter().map(field_bytes).sum::<u64>();
-        let (counts, limits) = (self.counts, self.limits);
-        let full = counts.lines >= limits.log_lines
-            || counts.bytes.saturating_add(bytes) > limits.log_bytes;
+        let (counts, limits, kept) = (self.counts, self.limits, &self.meter.log_bytes);
+        let full =
+            counts.lines >= limits.log_lines || kept.get().saturating_add(bytes) > limits.log_bytes;
         if full {
             self.counts.dropped = counts.dropped.saturating_add(1);
             return;
         }
         self.counts.lines += 1;
-        self.counts.bytes += bytes;
+        kept.add(bytes);
         self.send(level, message, fields);
     }
 
@@ -318,7 +325,8 @@ mod tests {
 
     fn kept(write: impl FnOnce(&StepLog)) -> (Vec<LogLine>, StepLog) {
         let sink = Arc::new(Kept::default());
-        let log = StepLog::new(sink.clone(), "s", 1, Limits::default());
+        let meter = Arc::new(Meter::start());
+        let log = StepLog::new(sink.clone(), "s", 1, Limits::default(), &meter);
         let ending = log.ending();
         write(&log);
         drop(ending);
@@ -371,14 +379,9 @@ mod tests {
         let fit = LOG_BYTES / LOG_LINE_BYTES as u64;
         let (lines, log) = kept(|log| (0..fit + 3).for_each(|_| log.stderr().take(&line)));
         assert_eq!(lines.len() as u64, fit + 1);
-        assert_eq!(
-            log.lines().counts,
-            Counts {
-                bytes: LOG_BYTES,
-                lines: fit,
-                dropped: 3
-            }
-        );
+        let (lines, dropped) = (fit, 3);
+        assert_eq!(log.lines().counts, Counts { lines, dropped });
+        assert_eq!(log.lines().meter.log_bytes.get(), LOG_BYTES);
     }
 
     #[test]

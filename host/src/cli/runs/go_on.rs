@@ -66,7 +66,7 @@ fn overdue(bench: &Workbench, stored: &StoredRun) -> Result<Option<Run>, Stop> {
     };
     let traces = Traces {
         events: events(Some(before), &after),
-        outputs: Vec::new(),
+        ..Traces::default()
     };
     block_on(async {
         let revision = bench
@@ -102,7 +102,7 @@ fn go_on(
     format: Format,
 ) -> Result<ExitCode, Stop> {
     let epoch = stored.run.head.epoch.saturating_add(1);
-    let launch = reopen(bench, stored, anew)?;
+    let launch = reopen(bench, stored, anew, format)?;
     if anew.is_given() {
         block_on(bench.runs.amend(&launch.stored))?;
     }
@@ -113,8 +113,8 @@ fn go_on(
 pub(super) fn rerun(which: &Which, anew: Anew) -> Result<ExitCode, Stop> {
     let bench = write(&which.common)?;
     let mut stored = load(&bench.runs, pick(&bench.runs, which)?)?;
-    let wasm = workbench::sandbox()?;
     let (config, entries) = operator(&stored, &anew)?;
+    let wasm = workbench::sandbox(&entries, which.common.output)?;
     Arc::make_mut(&mut stored.record).config = config.clone();
     let order = Order {
         pipeline: (*stored.pipeline).clone(),
@@ -151,9 +151,14 @@ fn show(bench: &Workbench, run: &Run, format: Format) -> Result<ExitCode, Stop> 
     Ok(exit_code(run.status()))
 }
 
-fn reopen(bench: &Workbench, mut stored: StoredRun, anew: &Anew) -> Result<Launch, Stop> {
-    let wasm = workbench::sandbox()?;
+fn reopen(
+    bench: &Workbench,
+    mut stored: StoredRun,
+    anew: &Anew,
+    format: Format,
+) -> Result<Launch, Stop> {
     let (config, entries) = operator(&stored, anew)?;
+    let wasm = workbench::sandbox(&entries, format)?;
     let record = Arc::make_mut(&mut stored.record);
     record.config = config;
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Stop::fault);

@@ -169,7 +169,7 @@ fn mistakes_of_grants_and_limits() {
         expect![[r#"
             f.yaml:4:22: a size from 64KiB to 4GiB expected
             f.yaml:4:39: a whole number from 0 to 1000000 expected, found the number -1
-            f.yaml:4:43: unknown key `memroy`; `limits` has `memory`, `tables`, `cpu`, `output`, `log` and `log_lines`"#]],
+            f.yaml:4:43: unknown key `memroy`; `limits` has `memory`, `tables`, `cpu`, `output`, `written`, `files`, `log` and `log_lines`"#]],
     );
     check(
         &driver("limits: {timeout: 1s, log: [1]}"),
