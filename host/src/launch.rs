@@ -313,11 +313,10 @@ fn step_drivers(
             return Err(LaunchError::Unregistered { name, config });
         };
         let folders = folders::of_step(driver.grants, name, &step.id, &stored.record, state)?;
-        let (loaded, placement) = (Arc::clone(loaded), driver.grants.placement());
         Ok(StepDriver {
-            loaded,
+            driver: Arc::<Loaded>::clone(loaded),
             folders: folders.into(),
-            placement,
+            placement: driver.grants.placement(),
         })
     });
     steps.collect()

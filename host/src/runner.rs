@@ -13,7 +13,7 @@ mod attempts;
 mod kept;
 mod offered;
 
-pub use attempts::StepDriver;
+pub use attempts::{Perform, StepDriver};
 
 use crate::clock;
 use crate::durable;
@@ -36,7 +36,7 @@ const CLOCK_TICK: Duration = Duration::from_millis(100);
 
 /// Is told how a run goes. What it is told of may not be durable yet: it is for progress on a terminal, marked
 /// provisional, and never for anything that others build upon.
-pub trait Observer {
+pub trait Observer: Send + Sync {
     /// The run is durable and about to go on.
     fn accepted(&self, run: &Run);
     /// The run has changed.
@@ -67,11 +67,11 @@ pub enum RunnerError {
 }
 
 /// Moves one run.
-pub struct Runner<'a> {
+pub struct Runner {
     kept: Kept,
     attempts: Attempts,
     inbox: mpsc::UnboundedReceiver<Input>,
-    observer: &'a dyn Observer,
+    observer: Arc<dyn Observer>,
 }
 
 enum Happening {
@@ -81,7 +81,7 @@ enum Happening {
     SyncIsDue,
 }
 
-impl<'a> Runner<'a> {
+impl Runner {
     /// Of a run that the store has, or that [`Runner::create`] is about to give it. `drivers` has one for each
     /// step of the plan; `inbox` brings what people ask for.
     pub fn new(
@@ -90,7 +90,7 @@ impl<'a> Runner<'a> {
         drivers: Vec<StepDriver>,
         log: Arc<dyn LogSink>,
         inbox: mpsc::UnboundedReceiver<Input>,
-        observer: &'a dyn Observer,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         let offered = Arc::new(Offered::new(runs.clone(), &stored));
         let attempts = Attempts::new(&stored, drivers, log, offered);

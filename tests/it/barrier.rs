@@ -133,7 +133,14 @@ fn drive(bench: &Bench) -> (Vec<Seen>, Counters) {
     let (_ask, inbox) = tokio::sync::mpsc::unbounded_channel();
     let sink = Arc::new(Lines(Arc::clone(&diary)));
     let runs = Runs::new(Arc::<Watched>::clone(&store));
-    let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, &Nobody);
+    let runner = Runner::new(
+        runs,
+        launch.stored,
+        launch.drivers,
+        sink,
+        inbox,
+        Arc::new(Nobody),
+    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

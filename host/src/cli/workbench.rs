@@ -81,9 +81,9 @@ impl Workbench {
         });
         let (ask, inbox) = mpsc::unbounded_channel();
         let runs = self.runs.clone();
-        let observer = Arc::clone(&progress);
+        let observer = Arc::<Progress>::clone(&progress);
         let drive = move || {
-            let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, &*observer);
+            let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, observer);
             block_on(async {
                 match inputs {
                     None => runner.create().await,

@@ -13,7 +13,7 @@ use crate::wasm::{
 };
 use beltline_engine::{Effect, Placement, Run};
 use futures::FutureExt;
-use futures::future::{BoxFuture, LocalBoxFuture, MaybeDone, maybe_done};
+use futures::future::{BoxFuture, MaybeDone, maybe_done};
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -21,10 +21,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-/// What performs a step: a loaded driver with what it is granted in this run.
+/// What performs attempts of a step: a loaded driver.
+pub trait Perform: Send + Sync {
+    /// Waits until there is room for one more attempt.
+    fn admit(&self) -> BoxFuture<'static, Option<Admission>>;
+
+    /// Performs one. Dropping the future stops it.
+    ///
+    /// # Errors
+    /// A fault of the host; the attempt has not ended by itself.
+    fn attempt(self: Arc<Self>, attempt: Attempt) -> BoxFuture<'static, anyhow::Result<Ended>>;
+}
+
+impl Perform for Loaded {
+    fn admit(&self) -> BoxFuture<'static, Option<Admission>> {
+        Loaded::admit(self).map(Some).boxed()
+    }
+
+    fn attempt(self: Arc<Self>, attempt: Attempt) -> BoxFuture<'static, anyhow::Result<Ended>> {
+        async move { Loaded::attempt(&self, attempt).await }.boxed()
+    }
+}
+
+/// What performs a step, with what it is granted in this run.
 pub struct StepDriver {
     /// The driver.
-    pub loaded: Arc<Loaded>,
+    pub driver: Arc<dyn Perform>,
     /// The folders that it sees.
     pub folders: Arc<[Folder]>,
     /// Where it runs, and whether it can touch the outside world.
@@ -67,14 +89,14 @@ pub(super) struct Attempts {
 struct Queued {
     step: u32,
     attempt: u32,
-    admission: MaybeDone<BoxFuture<'static, Admission>>,
+    admission: MaybeDone<BoxFuture<'static, Option<Admission>>>,
 }
 
 struct Announced {
     step: u32,
     attempt: u32,
     placement: Placement,
-    admission: Admission,
+    admission: Option<Admission>,
 }
 
 struct UnderWay {
@@ -82,8 +104,8 @@ struct UnderWay {
     attempt: u32,
     cancel: CancelFlag,
     meter: Arc<Meter>,
-    _admission: Admission,
-    future: LocalBoxFuture<'static, anyhow::Result<Ended>>,
+    _admission: Option<Admission>,
+    future: BoxFuture<'static, anyhow::Result<Ended>>,
 }
 
 impl UnderWay {
@@ -159,7 +181,7 @@ impl Attempts {
         let queued = match found {
             Some(index) => self.queued.get_mut(index),
             None => {
-                let admission = maybe_done(self.driver(step).loaded.admit().boxed());
+                let admission = maybe_done(self.driver(step).driver.admit());
                 self.queued.push(Queued {
                     step,
                     attempt,
@@ -238,8 +260,7 @@ impl Attempts {
             let cancel = CancelFlag::new(AtomicBool::new(false));
             let meter = Arc::new(Meter::start());
             let call = self.call(run, step, attempt, Arc::clone(&cancel), Arc::clone(&meter));
-            let loaded = Arc::clone(&self.driver(step).loaded);
-            let future = async move { loaded.attempt(call).await }.boxed_local();
+            let future = Arc::clone(&self.driver(step).driver).attempt(call);
             self.under_way.push(UnderWay {
                 step,
                 attempt,

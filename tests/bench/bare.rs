@@ -1,0 +1,103 @@
+//! wasmtime by itself, with the best settings known, on the same component: the least that an attempt can cost here.
+
+use std::path::PathBuf;
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
+};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+
+mod bindings {
+    #![allow(missing_docs, unreachable_pub, clippy::all)]
+    wasmtime::component::bindgen!({ path: "../wit", world: "beltline:driver/driver" });
+}
+
+use bindings::DriverPre;
+use bindings::beltline::driver::types::{Request, RunInfo};
+
+pub struct Bare {
+    engine: Engine,
+    pre: DriverPre<Guest>,
+    folders: Vec<(PathBuf, &'static str, FsPerms)>,
+}
+
+struct Guest {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl Bare {
+    pub fn new(component: &[u8], folders: Vec<(PathBuf, &'static str, FsPerms)>) -> Self {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.pagemap_scan(Enabled::Auto)
+            .linear_memory_keep_resident(1 << 20)
+            .table_keep_resident(1 << 20);
+        let mut config = Config::new();
+        config
+            .concurrency_support(false)
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = Engine::new(&config).expect("wasmtime starts here");
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("wasi links");
+        let component = Component::from_binary(&engine, component).expect("the guest compiles");
+        let unknown = linker.define_unknown_imports_as_traps(&component);
+        unknown.expect("what is not wasi is not called");
+        let pre = linker.instantiate_pre(&component).expect("the guest links");
+        let pre = DriverPre::new(pre).expect("the guest is a driver");
+        Bare {
+            engine,
+            pre,
+            folders,
+        }
+    }
+
+    /// A fresh store, an instance, the call.
+    pub fn attempt(&self, with: &str) {
+        let mut wasi = WasiCtx::builder();
+        wasi.allow_blocking_current_thread(true);
+        for (host, guest, perms) in &self.folders {
+            wasi.preopened_dir(host, guest, *perms).expect("the folder is there");
+        }
+        let guest = Guest {
+            wasi: wasi.build(),
+            table: ResourceTable::new(),
+        };
+        let mut store = Store::new(&self.engine, guest);
+        let driver = self.pre.instantiate(&mut store).expect("there is room");
+        let called = driver
+            .beltline_driver_reconciler()
+            .call_reconcile(&mut store, &request(with));
+        called.expect("it does not trap").expect("it succeeds");
+    }
+}
+
+/// The same as the host sends.
+fn request(with: &str) -> Request {
+    let info = RunInfo {
+        run_id: "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000".to_owned(),
+        pipeline: Some("line".to_owned()),
+        step_id: "step".to_owned(),
+        attempt: 1,
+        key: "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000-0-1".to_owned(),
+        deadline_ms: Some(1_900_000_000_000),
+        traceparent: None,
+        dry_run: false,
+    };
+    Request {
+        event: "create".to_owned(),
+        kind: "app".to_owned(),
+        resource: r#"{"name":"thing","resource":"app","spec":{},"generation":1}"#.to_owned(),
+        with: with.to_owned(),
+        info,
+        extra: Vec::new(),
+    }
+}

@@ -1,0 +1,49 @@
+//! The bench: what Beltline costs, against what the machine itself costs.
+//!
+//! `make bench` prints a table and writes `target/bench.json`; `make bench-quick` does less of it in less than a
+//! minute. All of a comparison is measured in one process, in turns, and the median of the rounds counts: so that what
+//! else the machine does meets both sides. docs/numbers.md says what each row means.
+
+mod attempts;
+mod bare;
+mod engine;
+mod loading;
+mod many;
+mod material;
+mod rounds;
+mod runs;
+mod start;
+mod table;
+
+use rounds::Effort;
+use table::Table;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let effort = if arguments.iter().any(|argument| argument == "--quick") {
+        Effort::Quick
+    } else {
+        Effort::Whole
+    };
+    let only = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let sections: [(&str, fn(Effort, &mut Table)); 7] = [
+        ("engine", engine::measure),
+        ("attempts", attempts::measure),
+        ("guests", attempts::measure_guests),
+        ("runs", runs::measure),
+        ("many", many::measure),
+        ("loading", loading::measure),
+        ("start", start::measure),
+    ];
+    let mut table = Table::default();
+    for (name, measure) in sections {
+        if only.is_none_or(|only| only == name) {
+            eprintln!("measuring: {name}");
+            measure(effort, &mut table);
+        }
+    }
+    print!("{table}");
+    let path = material::root().join("target/bench.json");
+    std::fs::write(&path, table.json()).expect("target is there");
+    println!("\nwritten to {}", path.display());
+}

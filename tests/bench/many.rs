@@ -1,0 +1,143 @@
+//! Many runs at once.
+
+use super::attempts::cores;
+use super::bare::Bare;
+use super::material::{Nothing, State, guest, host};
+use super::rounds::{Effort, medians, timed};
+use super::table::{Goal, Table};
+use beltline::clock;
+use beltline::launch::Launch;
+use beltline::runner::{Perform, Runner};
+use beltline::store::{Batch, Store};
+use beltline::wasm::{Admission, Attempt, Ended};
+use beltline_engine::RunStatus;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+const RUNS: usize = 256;
+const STEPS: usize = 8;
+
+/// Records of a commit that ends one step and starts the next: the head, both steps, the events.
+const RECORDS: f64 = 4.0;
+
+pub fn measure(effort: Effort, table: &mut Table) {
+    let (state, host, bare) = (State::new(), host(), Bare::new(&guest("noop"), Vec::new()));
+    let runtime = workers();
+    let before = state.store.counters().bytes;
+    let launches = || (0..RUNS).map(|_| state.launch(&host, STEPS, true)).collect::<Vec<_>>();
+    drive(&runtime, &state, launches(), true);
+    let commits = (RUNS * (STEPS + 1)) as f64;
+    let record_bytes = (state.store.counters().bytes - before) as f64 / commits / RECORDS;
+    let groups = effort.turns(50);
+    let attempts = effort.turns(10_000);
+    let cores = u32::try_from(cores()).unwrap_or(1);
+    let before = state.syncs();
+    let [group, without, with, alone] = medians(
+        effort,
+        [
+            timed(|| group_commits(&state, groups, record_bytes as usize)),
+            Box::new(|| drive(&runtime, &state, launches(), false)),
+            Box::new(|| drive(&runtime, &state, launches(), true)),
+            timed(|| {
+                thread::scope(|scope| {
+                    for _ in 0..cores {
+                        scope.spawn(|| (0..attempts / cores).for_each(|_| bare.attempt("{}")));
+                    }
+                });
+            }),
+        ],
+    );
+    let _ = before;
+    let rows = f64::from(groups) * RUNS as f64 / group * 1e6;
+    let records = commits * RECORDS / without * 1e6;
+    table.figure("256-row group commits", rows, "rows/s");
+    table.ratio(
+        "256 runs with a no-op for a guest",
+        (records, "rows/s"),
+        (rows, "group commits"),
+        Some(Goal::AtLeast(0.5)),
+    );
+    let steps = |us: f64| (RUNS * STEPS) as f64 / us * 1e6;
+    let loops = f64::from(attempts) / alone * 1e6;
+    table.figure("the same in steps", steps(without), "steps/s");
+    table.ratio(
+        "256 runs with real guests",
+        (steps(with), "steps/s"),
+        (steps(without).min(loops), "the smaller of that and wasmtime alone"),
+        Some(Goal::AtLeast(0.6)),
+    );
+}
+
+fn workers() -> Runtime {
+    let built = Builder::new_multi_thread().worker_threads(cores()).enable_all().build();
+    built.expect("threads can be had")
+}
+
+/// All runs, from their first commit to their last sync.
+fn drive(runtime: &Runtime, state: &State, launches: Vec<Launch>, with_guest: bool) -> Duration {
+    let runners: Vec<_> = launches
+        .into_iter()
+        .map(|mut launch| {
+            let (ask, inbox) = tokio::sync::mpsc::unbounded_channel();
+            if !with_guest {
+                for step in &mut launch.drivers {
+                    step.driver = Arc::new(NoGuest);
+                }
+            }
+            let (log, observer) = (Arc::new(Nothing), Arc::new(Nothing));
+            let runner = Runner::new(state.runs(), launch.stored, launch.drivers, log, inbox, observer);
+            (runner, ask)
+        })
+        .collect();
+    let before = clock::monotonic();
+    runtime.block_on(async {
+        let tasks: Vec<_> = runners
+            .into_iter()
+            .map(|(runner, ask)| {
+                tokio::spawn(async move {
+                    let run = runner.create().await.expect("the run goes through");
+                    drop(ask);
+                    assert_eq!(run.status(), RunStatus::Succeeded);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("no run panics");
+        }
+    });
+    clock::monotonic().saturating_sub(before)
+}
+
+/// As many rows as there are runs in each commit, synced.
+fn group_commits(state: &State, times: u32, bytes: usize) {
+    let value = vec![b'x'; bytes];
+    for _ in 0..times {
+        let rows = (0..RUNS).map(|row| format!("bench/{row:04}"));
+        let batch = rows.fold(Batch::new(), |batch, key| batch.put(key, value.clone()));
+        let store = &state.store;
+        let done = async { store.sync(store.commit(batch).await?).await };
+        done.now_or_never().expect("nobody else syncs").expect("there is room");
+    }
+}
+
+/// Succeeds without a guest.
+struct NoGuest;
+
+impl Perform for NoGuest {
+    fn admit(&self) -> BoxFuture<'static, Option<Admission>> {
+        async { None }.boxed()
+    }
+
+    fn attempt(self: Arc<Self>, _: Attempt) -> BoxFuture<'static, anyhow::Result<Ended>> {
+        let done = Ended::Outcome {
+            message: String::new(),
+            output: None,
+            requeue_after_ms: None,
+        };
+        async { Ok(done) }.boxed()
+    }
+}
