@@ -5,7 +5,7 @@ CARGO ?= cargo
 BELT := target/debug/belt
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: demo test check build drivers guests fmt deny advisories install simulate chaos clean
+.PHONY: demo test check build drivers guests fmt deny advisories install simulate chaos bench bench-quick clean
 
 demo: build ## runs examples/supply-chain on this repository's own Cargo.lock
 	@examples/supply-chain/run
@@ -32,6 +32,12 @@ simulate: ## the run machine under a hundred thousand seeds
 
 chaos: build guests ## kill -9 at two thousand random moments
 	BELTLINE_KILLS=2000 $(CARGO) test --locked -p beltline --test it crash
+
+bench: build guests ## what Beltline costs, against what the machine itself costs; some minutes, ROWS=attempts for a part
+	$(CARGO) bench --profile dev --workspace --locked --bench bench -- $(ROWS)
+
+bench-quick: build guests ## less of the same, in less than a minute
+	$(CARGO) bench --profile dev --workspace --locked --bench bench -- --quick $(ROWS)
 
 deny:
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny

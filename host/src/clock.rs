@@ -36,8 +36,36 @@ pub fn monotonic() -> Duration {
     start().at.elapsed()
 }
 
-/// The CPU time that this thread has spent since it began.
-pub fn thread_cpu() -> Duration {
+/// The CPU time that this thread spends from here on.
+#[derive(Debug)]
+pub struct CpuWatch {
+    cpu: Duration,
+    at: Duration,
+}
+
+/// So short a time is taken for CPU time as a whole: reading the thread's clock costs as much as what happens in it.
+const ALL_OF_IT: Duration = Duration::from_micros(200);
+
+impl CpuWatch {
+    /// Begins now.
+    pub fn start() -> Self {
+        CpuWatch {
+            cpu: thread_cpu(),
+            at: monotonic(),
+        }
+    }
+
+    /// What was spent since; of less than 200 µs, all that went by.
+    pub fn spent(&self) -> Duration {
+        let went_by = monotonic().saturating_sub(self.at);
+        match went_by < ALL_OF_IT {
+            true => went_by,
+            false => thread_cpu().saturating_sub(self.cpu),
+        }
+    }
+}
+
+fn thread_cpu() -> Duration {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(spent).unwrap_or_default()
 }

@@ -23,7 +23,10 @@ impl Digest {
 
     /// The 64 digits alone: a file's name.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        let nibbles = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        nibbles
+            .filter_map(|nibble| char::from_digit(u32::from(nibble), 16))
+            .collect()
     }
 
     /// The first 12 digits: enough for a person to compare.

@@ -176,8 +176,9 @@ pub fn new_run(
     let stored = StoredRun {
         record: Arc::new(record),
         pipeline: Arc::new(order.pipeline),
+        pipeline_text: snapshot.into(),
         resource: order.resource.text,
-        run: Run::new(id, Arc::new(plan), 1, created_ms),
+        run: Arc::new(Run::new(id, Arc::new(plan), 1, created_ms)),
         head: Revision::default(),
     };
     let drivers = step_drivers(&stored, &used, &loaded, state)?;

@@ -116,20 +116,17 @@ pub enum RecordError {
     Missing(String),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Versioned<T> {
-    v: u32,
-    #[serde(flatten)]
-    record: T,
-}
-
-/// The bytes of a record.
+/// The bytes of a record: its JSON with the version before its first key.
 pub fn encode<T: Serialize>(record: T) -> Vec<u8> {
-    serde_json::to_vec(&Versioned {
-        v: RECORD_VERSION,
-        record,
-    })
-    .expect("records have string keys and no value that JSON lacks")
+    let mut bytes = Vec::with_capacity(512);
+    bytes.extend_from_slice(format!(r#"{{"v":{RECORD_VERSION}"#).as_bytes());
+    let brace = bytes.len();
+    serde_json::to_writer(&mut bytes, &record)
+        .expect("records have string keys and no value that JSON lacks");
+    if let Some(brace) = bytes.get_mut(brace) {
+        *brace = b',';
+    }
+    bytes
 }
 
 /// The record of these bytes; `key` is for the error.
@@ -152,7 +149,5 @@ pub fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, RecordE
             found,
         });
     }
-    serde_json::from_slice::<Versioned<T>>(bytes)
-        .map(|read| read.record)
-        .map_err(malformed)
+    serde_json::from_slice(bytes).map_err(malformed)
 }

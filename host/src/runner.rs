@@ -170,27 +170,22 @@ impl Runner {
 
     /// Stops what the state no longer wants, before that state is saved: an end on record has been one.
     fn stop(&mut self) {
-        let stopped = self.attempts.keep_only(&self.kept.run().wanted());
+        let stopped = self.attempts.keep_only(self.kept.wanted());
         stopped.into_iter().for_each(|used| self.kept.used(used));
     }
 
     /// Records the start of every attempt that is wanted, has room, and is neither performed nor about to be.
     fn start(&mut self) {
         loop {
-            let due = self
-                .kept
-                .run()
-                .wanted()
-                .into_iter()
-                .find_map(|effect| match effect {
-                    Effect::Attempt { step, attempt, .. }
-                        if !self.attempts.has(step, attempt)
-                            && self.attempts.is_admitted(step, attempt) =>
-                    {
-                        Some((step, attempt))
-                    }
-                    Effect::Attempt { .. } | Effect::Wake { .. } => None,
-                });
+            let attempts = &mut self.attempts;
+            let due = self.kept.wanted().iter().find_map(|effect| match *effect {
+                Effect::Attempt { step, attempt, .. } => {
+                    let is_due =
+                        !attempts.has(step, attempt) && attempts.is_admitted(step, attempt);
+                    is_due.then_some((step, attempt))
+                }
+                Effect::Wake { .. } => None,
+            });
             let Some((step, attempt)) = due else { return };
             let placement = self.attempts.placement(step);
             if !self.kept.fold(&Input::Start {
@@ -216,15 +211,10 @@ impl Runner {
     }
 
     async fn next(&mut self) -> Happening {
-        let wake = self
-            .kept
-            .run()
-            .wanted()
-            .into_iter()
-            .find_map(|effect| match effect {
-                Effect::Wake { at_ms } => Some(at_ms),
-                Effect::Attempt { .. } => None,
-            });
+        let wake = self.kept.wanted().iter().find_map(|effect| match *effect {
+            Effect::Wake { at_ms } => Some(at_ms),
+            Effect::Attempt { .. } => None,
+        });
         if let Some(at_ms) = wake {
             self.observer.waiting(at_ms);
         }

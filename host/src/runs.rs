@@ -40,10 +40,12 @@ pub struct StoredRun {
     pub record: Arc<RunRecord>,
     /// The snapshot of its pipeline.
     pub pipeline: Arc<Pipeline>,
+    /// The same as it is stored, JSON text.
+    pub pipeline_text: Arc<str>,
     /// The snapshot of its resource, as JSON text.
     pub resource: Arc<str>,
     /// Its state.
-    pub run: Run,
+    pub run: Arc<Run>,
     /// What the next write expects of its head.
     pub head: Revision,
 }
@@ -86,11 +88,13 @@ impl Runs {
     /// # Errors
     /// The store's; [`StoreError::Conflict`] where a run of that id exists.
     pub async fn create(&self, new: &StoredRun, traces: &Traces) -> Result<Revision, RunsError> {
-        let pipeline = plan::snapshot(&new.pipeline);
         let batch = Batch::new()
             .expect_absent(head_key(new.run.id))
             .put(run_key(new.run.id), encode(&*new.record))
-            .put(snapshot_key(new.record.pipeline_digest), pipeline);
+            .put(
+                snapshot_key(new.record.pipeline_digest),
+                new.pipeline_text.as_bytes(),
+            );
         let batch = if new.record.pipeline_digest == new.record.resource_digest {
             batch
         } else {
@@ -145,11 +149,12 @@ impl Runs {
         };
         let record = Arc::new(record.0);
         let (head, head_revision) = self.require::<HeadRecord>(&head_key(id)).await?;
-        let pipeline = self.snapshot(record.pipeline_digest).await?;
-        let pipeline = plan::from_snapshot(&pipeline).map_err(|source| RecordError::Malformed {
-            key: snapshot_key(record.pipeline_digest),
-            source,
-        })?;
+        let pipeline_text = self.snapshot(record.pipeline_digest).await?;
+        let pipeline =
+            plan::from_snapshot(&pipeline_text).map_err(|source| RecordError::Malformed {
+                key: snapshot_key(record.pipeline_digest),
+                source,
+            })?;
         let resource = self.snapshot(record.resource_digest).await?;
         let plan = plan::of(&pipeline);
         let mut run = Run::new(id, Arc::new(plan), 0, 0);
@@ -163,8 +168,9 @@ impl Runs {
         Ok(Some(StoredRun {
             record,
             pipeline,
+            pipeline_text: pipeline_text.into(),
             resource: resource.into(),
-            run,
+            run: Arc::new(run),
             head: head_revision,
         }))
     }

@@ -237,8 +237,8 @@ pub struct Counters {
 /// A store of records, shared by all runs of a host.
 ///
 /// Methods may be called from many threads at once. The embedded adapter does its work on the
-/// caller's thread within the first poll and blocks it there while the disk works; callers run on
-/// threads of their own, where that is allowed.
+/// caller's thread and blocks it while the disk works; callers run on threads where that is allowed.
+/// Whoever waits for another's sync blocks no thread.
 pub trait Store: Send + Sync {
     /// The record under `key`, if there is one.
     ///

@@ -27,7 +27,7 @@ pub use attempt::Attempt;
 pub use bindings::beltline::driver::types::{Failure as GuestFailure, Request, RetryHint, RunInfo};
 pub use budget::Admission;
 pub use cache::{CACHE_BYTES_MAX, Cache, CacheError};
-pub use context::{Outputs, RunContext, StepSummary};
+pub use context::{RunContext, StepSummary};
 pub use ended::Ended;
 pub use limits::{Limits, MESSAGE_BYTES, OverLimit};
 pub use loader::{HostSettings, LoadError, Loaded, Notice, Tell, WasmHost};

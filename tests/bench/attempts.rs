@@ -64,8 +64,17 @@ pub fn measure(effort: Effort, table: &mut Table) {
     let goal = Some(Goal::AtMost(1.5));
     table.figure("attempt, wasmtime alone", alone, "µs");
     table.ratio("attempt", (ours, "µs"), (alone, "wasmtime alone"), goal);
-    table.figure("attempt with two folders, wasmtime alone", alone_granted, "µs");
-    table.ratio("attempt with two folders", (ours_granted, "µs"), (alone_granted, "wasmtime alone"), goal);
+    table.figure(
+        "attempt with two folders, wasmtime alone",
+        alone_granted,
+        "µs",
+    );
+    table.ratio(
+        "attempt with two folders",
+        (ours_granted, "µs"),
+        (alone_granted, "wasmtime alone"),
+        goal,
+    );
     table.figure("hand-over to a thread and back", over - ours, "µs");
 
     let each = effort.turns(20_000);
@@ -77,7 +86,10 @@ pub fn measure(effort: Effort, table: &mut Table) {
             }
         });
     });
-    let workers = Builder::new_multi_thread().worker_threads(cores as usize).enable_all().build();
+    let workers = Builder::new_multi_thread()
+        .worker_threads(cores as usize)
+        .enable_all()
+        .build();
     let workers = workers.expect("threads can be had");
     let in_flight = timed(|| {
         let tasks: Vec<_> = (0..IN_FLIGHT)
@@ -99,7 +111,11 @@ pub fn measure(effort: Effort, table: &mut Table) {
     });
     let [loops, in_flight] = medians(effort, [loops, in_flight]);
     let rate = |us: f64| f64::from(each) / us * 1e6;
-    table.figure("attempts a second, wasmtime alone on every core", rate(loops), "a second");
+    table.figure(
+        "attempts a second, wasmtime alone on every core",
+        rate(loops),
+        "a second",
+    );
     table.ratio(
         "attempts a second, 64 in flight",
         (rate(in_flight), "a second"),
@@ -173,6 +189,9 @@ pub fn measure_guests(effort: Effort, table: &mut Table) {
 /// Of this process.
 pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux has it");
-    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
     pages.unwrap_or_default() * rustix::param::page_size() as u64
 }

@@ -65,7 +65,8 @@ impl Bare {
         let mut wasi = WasiCtx::builder();
         wasi.allow_blocking_current_thread(true);
         for (host, guest, perms) in &self.folders {
-            wasi.preopened_dir(host, guest, *perms).expect("the folder is there");
+            wasi.preopened_dir(host, guest, *perms)
+                .expect("the folder is there");
         }
         let guest = Guest {
             wasi: wasi.build(),

@@ -15,8 +15,13 @@ mod runs;
 mod start;
 mod table;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use rounds::Effort;
 use table::Table;
+
+type Section = (&'static str, fn(Effort, &mut Table));
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,7 +31,7 @@ fn main() {
         Effort::Whole
     };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let sections: [(&str, fn(Effort, &mut Table)); 7] = [
+    let sections: [Section; 7] = [
         ("engine", engine::measure),
         ("attempts", attempts::measure),
         ("guests", attempts::measure_guests),

@@ -24,22 +24,29 @@ const STEPS: usize = 8;
 /// Records of a commit that ends one step and starts the next: the head, both steps, the events.
 const RECORDS: f64 = 4.0;
 
+/// Of a record's key, on the average.
+const KEY_BYTES: usize = 50;
+
 pub fn measure(effort: Effort, table: &mut Table) {
     let (state, host, bare) = (State::new(), host(), Bare::new(&guest("noop"), Vec::new()));
     let runtime = workers();
     let before = state.store.counters().bytes;
-    let launches = || (0..RUNS).map(|_| state.launch(&host, STEPS, true)).collect::<Vec<_>>();
+    let launches = || {
+        (0..RUNS)
+            .map(|_| state.launch(&host, STEPS, true))
+            .collect::<Vec<_>>()
+    };
     drive(&runtime, &state, launches(), true);
     let commits = (RUNS * (STEPS + 1)) as f64;
     let record_bytes = (state.store.counters().bytes - before) as f64 / commits / RECORDS;
+    let value_bytes = record_bytes as usize - KEY_BYTES;
     let groups = effort.turns(50);
     let attempts = effort.turns(10_000);
     let cores = u32::try_from(cores()).unwrap_or(1);
-    let before = state.syncs();
     let [group, without, with, alone] = medians(
         effort,
         [
-            timed(|| group_commits(&state, groups, record_bytes as usize)),
+            timed(|| group_commits(&runtime, &state, groups, value_bytes)),
             Box::new(|| drive(&runtime, &state, launches(), false)),
             Box::new(|| drive(&runtime, &state, launches(), true)),
             timed(|| {
@@ -51,7 +58,6 @@ pub fn measure(effort: Effort, table: &mut Table) {
             }),
         ],
     );
-    let _ = before;
     let rows = f64::from(groups) * RUNS as f64 / group * 1e6;
     let records = commits * RECORDS / without * 1e6;
     table.figure("256-row group commits", rows, "rows/s");
@@ -67,13 +73,19 @@ pub fn measure(effort: Effort, table: &mut Table) {
     table.ratio(
         "256 runs with real guests",
         (steps(with), "steps/s"),
-        (steps(without).min(loops), "the smaller of that and wasmtime alone"),
+        (
+            steps(without).min(loops),
+            "the smaller of that and wasmtime alone",
+        ),
         Some(Goal::AtLeast(0.6)),
     );
 }
 
 fn workers() -> Runtime {
-    let built = Builder::new_multi_thread().worker_threads(cores()).enable_all().build();
+    let built = Builder::new_multi_thread()
+        .worker_threads(cores())
+        .enable_all()
+        .build();
     built.expect("threads can be had")
 }
 
@@ -89,7 +101,14 @@ fn drive(runtime: &Runtime, state: &State, launches: Vec<Launch>, with_guest: bo
                 }
             }
             let (log, observer) = (Arc::new(Nothing), Arc::new(Nothing));
-            let runner = Runner::new(state.runs(), launch.stored, launch.drivers, log, inbox, observer);
+            let runner = Runner::new(
+                state.runs(),
+                launch.stored,
+                launch.drivers,
+                log,
+                inbox,
+                observer,
+            );
             (runner, ask)
         })
         .collect();
@@ -113,14 +132,16 @@ fn drive(runtime: &Runtime, state: &State, launches: Vec<Launch>, with_guest: bo
 }
 
 /// As many rows as there are runs in each commit, synced.
-fn group_commits(state: &State, times: u32, bytes: usize) {
+fn group_commits(runtime: &Runtime, state: &State, times: u32, bytes: usize) {
     let value = vec![b'x'; bytes];
     for _ in 0..times {
-        let rows = (0..RUNS).map(|row| format!("bench/{row:04}"));
+        // Keys as long as a run's, and as new.
+        let id = beltline_engine::RunId(uuid::Uuid::now_v7().as_u128());
+        let rows = (0..RUNS).map(|row| format!("event/{id}/{row:012}"));
         let batch = rows.fold(Batch::new(), |batch, key| batch.put(key, value.clone()));
         let store = &state.store;
-        let done = async { store.sync(store.commit(batch).await?).await };
-        done.now_or_never().expect("nobody else syncs").expect("there is room");
+        let done = runtime.block_on(async { store.sync(store.commit(batch).await?).await });
+        done.expect("there is room");
     }
 }
 

@@ -9,12 +9,13 @@ use beltline::runs::Runs;
 use beltline::state::StateFolder;
 use beltline::store::{Embedded, Store};
 use beltline::wasm::{
-    Attempt, CancelFlag, Folder, HostSettings, Limits, Loaded, Meter, OUT, Outputs, Request,
-    RunContext, RunInfo, WORKSPACE, WasmHost,
+    Attempt, CancelFlag, Folder, HostSettings, Limits, Loaded, Meter, OUT, Request, RunContext,
+    RunInfo, StepSummary, WORKSPACE, WasmHost,
 };
 use beltline_engine::{Event, Run};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -28,7 +29,8 @@ pub fn root() -> PathBuf {
 /// The bytes of a guest of the tests.
 pub fn guest(name: &str) -> Vec<u8> {
     let path = root().join("target/guests").join(format!("{name}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("`make guests`: {}: {error}", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("`make guests`: {}: {error}", path.display()))
 }
 
 /// A host without a cache.
@@ -76,14 +78,9 @@ pub fn attempt(with: &str, folders: &Arc<[Folder]>) -> Attempt {
         info,
         extra: Vec::new(),
     };
-    let context = RunContext {
-        values: Arc::default(),
-        steps: Vec::new(),
-        outputs: Arc::new(Nothing),
-    };
     Attempt {
         request,
-        context,
+        context: Arc::new(Empty(Map::new())),
         log: Arc::new(Nothing),
         cancel: CancelFlag::default(),
         folders: Arc::clone(folders),
@@ -98,8 +95,19 @@ impl LogSink for Nothing {
     fn append(&self, _: LogLine) {}
 }
 
-impl Outputs for Nothing {
-    fn output(&self, _: u32, _: u32) -> BoxFuture<'_, anyhow::Result<Option<Arc<str>>>> {
+/// A run without context and steps.
+struct Empty(Map<String, Value>);
+
+impl RunContext for Empty {
+    fn values(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    fn steps(&self) -> Vec<StepSummary> {
+        Vec::new()
+    }
+
+    fn output<'a>(&'a self, _: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Arc<str>>>> {
         async { Ok(None) }.boxed()
     }
 }
@@ -140,9 +148,17 @@ impl State {
         std::fs::create_dir_all(&workspace).expect("a temporary folder can be written to");
         let noop = root().join("target/guests/noop.wasm");
         let grants = if has_effects { "{workspace: rw}" } else { "{}" };
-        let config_text = format!("drivers: {{noop: {{path: {}, grants: {grants}}}}}", noop.display());
-        let steps: Vec<_> = (0..steps).map(|step| format!("{{id: s{step}, driver: noop}}")).collect();
-        let pipeline = format!("{{name: line, resource: app, steps: [{}]}}", steps.join(", "));
+        let config_text = format!(
+            "drivers: {{noop: {{path: {}, grants: {grants}}}}}",
+            noop.display()
+        );
+        let steps: Vec<_> = (0..steps)
+            .map(|step| format!("{{id: s{step}, driver: noop}}"))
+            .collect();
+        let pipeline = format!(
+            "{{name: line, resource: app, steps: [{}]}}",
+            steps.join(", ")
+        );
         let parse = |name: &str, text: &str| {
             read_bytes(name, text.as_bytes()).expect("the bench's documents are right")
         };

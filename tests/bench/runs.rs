@@ -43,7 +43,11 @@ pub fn measure(effort: Effort, table: &mut Table) {
     );
     let (sync, attempt) = (sync / f64::from(turns), attempt / f64::from(turns));
     table.figure("append and fdatasync", sync, "µs");
-    table.figure(format!("{} appends of {bytes} bytes with fdatasync", STEPS + 1), written / 1e3, "ms");
+    table.figure(
+        format!("{} appends of {bytes} bytes with fdatasync", STEPS + 1),
+        written / 1e3,
+        "ms",
+    );
     table.ratio(
         "run of 40 steps with effects",
         (with_effects / 1e3, "ms"),
@@ -62,8 +66,18 @@ pub fn measure(effort: Effort, table: &mut Table) {
         drive(&state, &host, &runtime, effects);
         (state.syncs() - before) as f64
     };
-    table.bound("syncs of 40 steps with effects", counted(true), "syncs", Goal::AtMost(41.0));
-    table.bound("syncs of 40 steps without effects", counted(false), "syncs", Goal::AtMost(2.0));
+    table.bound(
+        "syncs of 40 steps with effects",
+        counted(true),
+        "syncs",
+        Goal::AtMost(41.0),
+    );
+    table.bound(
+        "syncs of 40 steps without effects",
+        counted(false),
+        "syncs",
+        Goal::AtMost(2.0),
+    );
 }
 
 fn append(file: &mut File, bytes: usize) {
@@ -81,9 +95,18 @@ fn drive(
     let launch = state.launch(host, STEPS as usize, has_effects);
     let (_ask, inbox) = tokio::sync::mpsc::unbounded_channel();
     let (log, observer) = (Arc::new(Nothing), Arc::new(Nothing));
-    let runner = Runner::new(state.runs(), launch.stored, launch.drivers, log, inbox, observer);
+    let runner = Runner::new(
+        state.runs(),
+        launch.stored,
+        launch.drivers,
+        log,
+        inbox,
+        observer,
+    );
     let before = clock::monotonic();
-    let run = runtime.block_on(runner.create()).expect("the run goes through");
+    let run = runtime
+        .block_on(runner.create())
+        .expect("the run goes through");
     let elapsed = clock::monotonic().saturating_sub(before);
     assert_eq!(run.status(), RunStatus::Succeeded);
     elapsed

@@ -12,19 +12,31 @@ use std::time::Duration;
 pub fn measure(effort: Effort, table: &mut Table) {
     let folder = tempfile::tempdir_in(root().join("target")).expect("target is there");
     let write = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).expect("a temporary folder can be written to");
+        std::fs::write(folder.path().join(name), text)
+            .expect("a temporary folder can be written to");
     };
     let say = root().join("target/guests/say.wasm");
     drop(guest("say"));
-    write("belt.yaml", &format!("drivers: {{say: {{path: {}}}}}", say.display()));
-    write("some.yaml", "{name: line, resource: app, steps: [{driver: say}]}");
+    write(
+        "belt.yaml",
+        &format!("drivers: {{say: {{path: {}}}}}", say.display()),
+    );
+    write(
+        "some.yaml",
+        "{name: line, resource: app, steps: [{driver: say}]}",
+    );
     write("none.yaml", "{name: line, resource: app, steps: []}");
     write("resource.yaml", "{name: thing, resource: app, spec: {}}");
     let [some, none, nothing] = medians(
         effort,
         [
             Box::new(|| first_line(folder.path(), "some.yaml")),
-            Box::new(|| whole(folder.path(), &["run", "-f", "none.yaml", "-r", "resource.yaml"])),
+            Box::new(|| {
+                whole(
+                    folder.path(),
+                    &["run", "-f", "none.yaml", "-r", "resource.yaml"],
+                )
+            }),
             Box::new(|| whole(folder.path(), &["--version"])),
         ],
     );
@@ -46,8 +58,15 @@ fn belt(folder: &Path) -> Command {
 
 fn whole(folder: &Path, arguments: &[&str]) -> Duration {
     let before = clock::monotonic();
-    let said = belt(folder).args(arguments).output().expect("belt is built");
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = belt(folder)
+        .args(arguments)
+        .output()
+        .expect("belt is built");
+    assert!(
+        said.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
     clock::monotonic().saturating_sub(before)
 }
 

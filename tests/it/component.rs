@@ -90,8 +90,9 @@ fn it_imports_and_exports_what_wit_has() {
 }
 
 #[test]
-fn every_guest_is_run_by_a_test() {
+fn every_guest_is_run_by_a_test_or_the_bench() {
     let sources = rust_files("tests/it")
+        .chain(rust_files("tests/bench"))
         .map(|(_, text)| text)
         .collect::<String>();
     let manifest = fs::read_to_string(root().join("tests/guests/Cargo.toml")).unwrap();
@@ -104,7 +105,7 @@ fn every_guest_is_run_by_a_test() {
         let is_run = sources.contains(&format!("\"{name}\""));
         assert!(
             is_run,
-            "tests/guests/{name}.rs is run by no test; use it or remove it"
+            "tests/guests/{name}.rs is run by no test and no bench; use it or remove it"
         );
     }
 }

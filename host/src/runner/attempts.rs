@@ -249,7 +249,7 @@ impl Attempts {
     }
 
     /// Begins what was announced. Its start is saved, and synced where it has effects.
-    pub(super) fn begin(&mut self, run: &Run) {
+    pub(super) fn begin(&mut self, run: &Arc<Run>) {
         for one in std::mem::take(&mut self.announced) {
             let Announced {
                 step,
@@ -295,7 +295,7 @@ impl Attempts {
 
     fn call(
         &self,
-        run: &Run,
+        run: &Arc<Run>,
         step: u32,
         attempt: u32,
         cancel: CancelFlag,

@@ -8,14 +8,16 @@ use crate::clock;
 use crate::records::LedgerRecord;
 use crate::runs::{Runs, RunsError, StoredRun, Traces};
 use crate::store::Revision;
-use beltline_engine::{Answer, Event, Input, Run, events};
+use beltline_engine::{Answer, Effect, Event, Input, Run, events};
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) struct Kept {
     runs: Runs,
     stored: StoredRun,
-    run: Run,
+    run: Arc<Run>,
+    wanted: OnceCell<Vec<Effect>>,
     traces: Traces,
     told: Vec<Event>,
     unsynced: Option<Unsynced>,
@@ -28,11 +30,12 @@ struct Unsynced {
 
 impl Kept {
     pub(super) fn new(runs: Runs, stored: StoredRun) -> Self {
-        let run = stored.run.clone();
+        let run = Arc::clone(&stored.run);
         Kept {
             runs,
             stored,
             run,
+            wanted: OnceCell::new(),
             traces: Traces::default(),
             told: Vec::new(),
             unsynced: None,
@@ -40,12 +43,17 @@ impl Kept {
     }
 
     /// The run as it is in memory.
-    pub(super) fn run(&self) -> &Run {
+    pub(super) fn run(&self) -> &Arc<Run> {
         &self.run
     }
 
+    /// What it wants, found out once for each of its states.
+    pub(super) fn wanted(&self) -> &[Effect] {
+        self.wanted.get_or_init(|| self.run.wanted())
+    }
+
     pub(super) fn into_run(self) -> Run {
-        self.run
+        Arc::unwrap_or_clone(self.run)
     }
 
     /// Notes what it means that the run exists.
@@ -59,7 +67,8 @@ impl Kept {
             return false;
         };
         self.traces.events.extend(events(Some(&self.run), &after));
-        self.run = after;
+        self.run = Arc::new(after);
+        self.wanted.take();
         true
     }
 
@@ -99,7 +108,7 @@ impl Kept {
 
     /// Writes a new run.
     pub(super) async fn create(&mut self) -> Result<(), RunsError> {
-        self.stored.run = self.run.clone();
+        self.stored.run = Arc::clone(&self.run);
         let traces = std::mem::take(&mut self.traces);
         let revision = self.runs.create(&self.stored, &traces).await?;
         self.written(revision, traces);
@@ -114,7 +123,7 @@ impl Kept {
         let traces = std::mem::take(&mut self.traces);
         let (before, head) = (&self.stored.run, self.stored.head);
         let revision = self.runs.save(before, &self.run, &traces, head).await?;
-        self.stored.run = self.run.clone();
+        self.stored.run = Arc::clone(&self.run);
         self.written(revision, traces);
         Ok(())
     }

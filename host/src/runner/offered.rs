@@ -4,32 +4,47 @@
 
 use crate::runs::{Runs, StoredRun};
 use crate::view::{elapsed_ms, message};
-use crate::wasm::{Outputs, RunContext, StepSummary};
-use beltline_engine::{Run, RunId, Step, StepState};
+use crate::wasm::{RunContext, StepSummary};
+use beltline_engine::{Run, Step, StepState};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
+/// What a run offers to all its attempts.
 pub(super) struct Offered {
     runs: Runs,
-    id: RunId,
-    values: Arc<Map<String, Value>>,
+    values: Map<String, Value>,
+}
+
+/// What it offers to one: the run as it was when that began.
+struct AtBegin {
+    offered: Arc<Offered>,
+    run: Arc<Run>,
 }
 
 impl Offered {
     pub(super) fn new(runs: Runs, stored: &StoredRun) -> Self {
-        let values = Arc::new(stored.pipeline.context.clone());
-        Offered {
-            runs,
-            id: stored.run.id,
-            values,
-        }
+        let values = stored.pipeline.context.clone();
+        Offered { runs, values }
     }
 
-    /// The run as a driver sees it that begins now.
-    pub(super) fn context(self: &Arc<Self>, run: &Run) -> RunContext {
-        let steps = run.plan.steps.iter().zip(&run.steps);
+    /// To a driver that begins now.
+    pub(super) fn context(self: &Arc<Self>, run: &Arc<Run>) -> Arc<dyn RunContext> {
+        Arc::new(AtBegin {
+            offered: Arc::clone(self),
+            run: Arc::clone(run),
+        })
+    }
+}
+
+impl RunContext for AtBegin {
+    fn values(&self) -> &Map<String, Value> {
+        &self.offered.values
+    }
+
+    fn steps(&self) -> Vec<StepSummary> {
+        let steps = self.run.plan.steps.iter().zip(&self.run.steps);
         let steps = steps.map(|(plan, step)| StepSummary {
             step_id: plan.id.clone(),
             driver: plan.driver.clone(),
@@ -37,20 +52,26 @@ impl Offered {
             message: message(&step.state).to_owned(),
             attempts: step.attempts,
             elapsed_ms: elapsed_ms(step),
-            output: output(step),
+            has_output: output(step).is_some(),
         });
-        let outputs: Arc<dyn Outputs> = Arc::<Self>::clone(self);
-        RunContext {
-            values: Arc::clone(&self.values),
-            steps: steps.collect(),
-            outputs,
-        }
+        steps.collect()
     }
-}
 
-impl Outputs for Offered {
-    fn output(&self, step: u32, attempt: u32) -> BoxFuture<'_, anyhow::Result<Option<Arc<str>>>> {
-        async move { Ok(self.runs.output(self.id, step, attempt).await?) }.boxed()
+    fn output<'a>(&'a self, step_id: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Arc<str>>>> {
+        let mut steps = (0..).zip(self.run.plan.steps.iter().zip(&self.run.steps));
+        let found = steps.find(|(_, (plan, _))| plan.id == step_id);
+        let left = found.and_then(|(index, (_, step))| Some((index, output(step)?)));
+        async move {
+            match left {
+                Some((index, attempt)) => Ok(self
+                    .offered
+                    .runs
+                    .output(self.run.id, index, attempt)
+                    .await?),
+                None => Ok(None),
+            }
+        }
+        .boxed()
     }
 }
 

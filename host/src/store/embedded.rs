@@ -1,8 +1,8 @@
 //! The embedded store: an append-only log in one folder, with every key in memory.
 //!
 //! It owns who waits for whom: commits are written one after the other, and whichever caller finds
-//! the log idle syncs it for all that wait ([`Embedded::sync_now`]). A lone caller meets no other
-//! thread. The format of the files, what is cut and what is refused: `docs/store.md`.
+//! the log idle syncs it for all that wait ([`Embedded::sync_upto`]). A lone caller meets no other
+//! thread, and none is blocked but the one that syncs. The format of the files, what is cut and what is refused: `docs/store.md`.
 //!
 //! One process has the folder at a time. It never repairs damage: that is for people to decide, who
 //! can read what is whole with [`Embedded::open_read_only`].
@@ -28,11 +28,15 @@ mod window;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::task::Poll;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 pub use self::damage::{Damage, Flaw};
 
@@ -40,7 +44,9 @@ use self::compact::Plan;
 use self::disk::Disk;
 use self::lock::Lock;
 use self::log::{Log, SIZES, SealError, Sizes};
+use self::marker::Mark;
 use self::recover::{Access, Sealed};
+use self::segment::Segment;
 use super::{Batch, Counters, Order, Record, Revision, Store, StoreError};
 
 /// A store in one folder.
@@ -48,7 +54,7 @@ pub struct Embedded {
     access: Access,
     state: Mutex<State>,
     /// Told whenever a sync ends.
-    sync_ended: Condvar,
+    sync_ended: Notify,
     _lock: Option<Lock>,
 }
 
@@ -125,7 +131,7 @@ impl Embedded {
         Self {
             access,
             state: Mutex::new(state),
-            sync_ended: Condvar::new(),
+            sync_ended: Notify::new(),
             _lock: lock,
         }
     }
@@ -165,31 +171,40 @@ impl Embedded {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds the log")
+        self.state.lock()
     }
 
-    fn commit_now(&self, batch: &Batch) -> Result<Revision, StoreError> {
+    async fn commit_batch(&self, batch: &Batch) -> Result<Revision, StoreError> {
         batch.check()?;
-        let mut state = self.state();
-        if self.access == Access::Read {
-            let path = state.log.disk.dir().to_owned();
-            return Err(StoreError::ReadOnly { path, source: None });
-        }
         loop {
-            state.log.mend()?;
-            if !state.log.is_full() {
-                return state.log.commit(batch);
-            }
-            if !state.syncing {
-                break;
-            }
-            // The sync may fail and take back what is full, or another may seal it first.
-            state = self.wait(state);
+            let sync_ended = {
+                let mut state = self.state();
+                if self.access == Access::Read {
+                    let path = state.log.disk.dir().to_owned();
+                    return Err(StoreError::ReadOnly { path, source: None });
+                }
+                state.log.mend()?;
+                if !state.log.is_full() {
+                    return state.log.commit(batch);
+                }
+                if !state.syncing {
+                    return self.commit_to_new_segment(state, batch);
+                }
+                // The sync may fail and take back what is full, or another may seal it first.
+                self.sync_ended.notified()
+            };
+            sync_ended.await;
         }
+    }
+
+    /// Seals the newest segment, durably, and commits to a new one.
+    fn commit_to_new_segment(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        batch: &Batch,
+    ) -> Result<Revision, StoreError> {
         let sealed = state.log.seal();
-        self.sync_ended.notify_all();
+        self.sync_ended.notify_waiters();
         match sealed {
             Ok(()) => {}
             Err(SealError::Write(error)) => return Err(error),
@@ -219,35 +234,45 @@ impl Embedded {
         state.compaction_failure = done.err().map(Arc::new);
     }
 
-    /// The group commit: the first caller to find the log idle syncs all that is written by then; those
-    /// that come meanwhile wait, and one of them syncs what is left.
-    fn sync_now(&self, upto: Revision) -> Result<(), StoreError> {
-        let mut state = self.state();
-        let (segment, mark) = loop {
-            if let Some(lost) = state
-                .lost
-                .iter()
-                .find(|lost| (lost.from..=lost.to).contains(&upto))
-            {
-                return Err(lost.error());
-            }
-            if upto.number() <= state.log.synced.revision {
-                return Ok(());
-            }
-            state.log.mend()?;
-            match state
-                .log
-                .written()
-                .filter(|(_, mark)| upto.number() <= mark.revision)
-            {
-                Some(_) if state.syncing => state = self.wait(state),
-                Some(written) => break written,
+    /// The group commit: the first caller to find the log idle lets all that are ready write, and then syncs it for
+    /// them; those that come meanwhile wait, and one of them syncs what is left.
+    async fn sync_upto(&self, upto: Revision) -> Result<(), StoreError> {
+        let mut has_given_way = false;
+        loop {
+            let sync_ended = {
+                let mut state = self.state();
+                if state.is_durable(upto)? {
+                    return Ok(());
+                }
+                state.log.mend()?;
+                let written = state.log.written();
+                match written.filter(|(_, mark)| upto.number() <= mark.revision) {
+                    Some(_) if state.syncing => Some(self.sync_ended.notified()),
+                    Some(_) if !has_given_way => None,
+                    Some((segment, mark)) => return self.sync_for_all(state, &segment, mark),
+                    None => {
+                        let last = Revision::new(state.log.last);
+                        return Err(StoreError::Unwritten { asked: upto, last });
+                    }
+                }
+            };
+            match sync_ended {
+                Some(sync_ended) => sync_ended.await,
                 None => {
-                    let last = Revision::new(state.log.last);
-                    return Err(StoreError::Unwritten { asked: upto, last });
+                    give_way().await;
+                    has_given_way = true;
                 }
             }
-        };
+        }
+    }
+
+    /// Syncs, without holding the state meanwhile, and tells all that wait.
+    fn sync_for_all(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        segment: &Segment,
+        mark: Mark,
+    ) -> Result<(), StoreError> {
         state.syncing = true;
         let disk = state.log.disk.clone();
         drop(state);
@@ -263,18 +288,35 @@ impl Embedded {
             Err(error) => Err(state.take_back(error)),
         };
         drop(state);
-        self.sync_ended.notify_all();
+        self.sync_ended.notify_waiters();
         done
-    }
-
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.sync_ended
-            .wait(state)
-            .expect("no thread panics while it holds the log")
     }
 }
 
+/// Lets whatever else is ready on this thread go first.
+async fn give_way() {
+    let mut has_given_way = false;
+    poll_fn(|context| {
+        if has_given_way {
+            return Poll::Ready(());
+        }
+        has_given_way = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 impl State {
+    /// Whether all up to that revision is; an error where it was taken back.
+    fn is_durable(&self, upto: Revision) -> Result<bool, StoreError> {
+        let mut lost = self.lost.iter();
+        match lost.find(|lost| (lost.from..=lost.to).contains(&upto)) {
+            Some(lost) => Err(lost.error()),
+            None => Ok(upto.number() <= self.log.synced.revision),
+        }
+    }
+
     /// A compaction to make, if one is due and none is being made.
     fn plan(&mut self) -> Option<Plan> {
         let plan = (!self.compacting)
@@ -349,11 +391,11 @@ impl Store for Embedded {
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>> {
-        async move { self.commit_now(&batch) }.boxed()
+        async move { self.commit_batch(&batch).await }.boxed()
     }
 
     fn sync(&self, upto: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
-        async move { self.sync_now(upto) }.boxed()
+        self.sync_upto(upto).boxed()
     }
 
     fn counters(&self) -> Counters {

@@ -27,7 +27,7 @@ pub struct Attempt {
     /// What `reconcile` is called with.
     pub request: Request,
     /// The run, as `run-context` shows it.
-    pub context: RunContext,
+    pub context: Arc<dyn RunContext>,
     /// Where the guest's lines go.
     pub log: Arc<dyn LogSink>,
     /// Set when the run is asked to stop; the guest may look.
@@ -131,13 +131,11 @@ async fn within<F: Future>(
     future: F,
 ) -> Result<F::Output, OverLimit> {
     let mut future = pin!(future);
-    let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    let limit_us = micros(limit);
     poll_fn(|context| {
-        let before = clock::thread_cpu();
+        let watch = clock::CpuWatch::start();
         let polled = future.as_mut().poll(context);
-        let spent = clock::thread_cpu().saturating_sub(before);
-        let spent_us = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
-        match (polled, meter.cpu_us.add(spent_us) > limit_us) {
+        match (polled, meter.cpu_us.add(micros(watch.spent())) > limit_us) {
             (Poll::Ready(output), _) => Poll::Ready(Ok(output)),
             (Poll::Pending, true) => Poll::Ready(Err(OverLimit {
                 limit: "cpu",
@@ -147,6 +145,10 @@ async fn within<F: Future>(
         }
     })
     .await
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// An outcome within its limits, or the limit or the lie.

@@ -1,15 +1,24 @@
 //! What a run offers to the driver of a step: its context and what earlier steps left.
 //!
-//! Outputs are fetched when asked for. Owned by the runner, read by the `run-context` import.
+//! Owned by the runner, read by the `run-context` import; nothing of it is made before a guest asks.
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Gives what a step has left; the runner's own, backed by the store.
-pub trait Outputs: Send + Sync {
-    /// The output of an attempt, as JSON text; none where that attempt left none.
-    fn output(&self, step: u32, attempt: u32) -> BoxFuture<'_, anyhow::Result<Option<Arc<str>>>>;
+/// The run, as a driver sees it when its attempt begins.
+pub trait RunContext: Send + Sync {
+    /// The pipeline's read-only context.
+    fn values(&self) -> &Map<String, Value>;
+
+    /// All steps in pipeline order.
+    fn steps(&self) -> Vec<StepSummary>;
+
+    /// What the step of that id left, as JSON text; none where it left none.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    fn output<'a>(&'a self, step_id: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Arc<str>>>>;
 }
 
 /// How a step stands, as later steps may know it.
@@ -27,35 +36,6 @@ pub struct StepSummary {
     pub attempts: u32,
     /// From the first start to the end, in milliseconds.
     pub elapsed_ms: Option<u64>,
-    /// The attempt whose output counts, where it left one.
-    pub output: Option<u32>,
-}
-
-/// The run, as a driver sees it when its attempt begins.
-#[derive(Clone)]
-pub struct RunContext {
-    /// The pipeline's read-only context.
-    pub values: Arc<Map<String, Value>>,
-    /// All steps in pipeline order.
-    pub steps: Vec<StepSummary>,
-    /// Where outputs come from.
-    pub outputs: Arc<dyn Outputs>,
-}
-
-impl RunContext {
-    /// What the step of that id left.
-    ///
-    /// # Errors
-    /// A fault of the store.
-    pub async fn output(&self, step_id: &str) -> anyhow::Result<Option<Arc<str>>> {
-        let found = self
-            .steps
-            .iter()
-            .zip(0_u32..)
-            .find(|(step, _)| step.step_id == step_id);
-        match found.and_then(|(step, index)| Some((index, step.output?))) {
-            Some((step, attempt)) => self.outputs.output(step, attempt).await,
-            None => Ok(None),
-        }
-    }
+    /// Whether it left an output.
+    pub has_output: bool,
 }

@@ -33,7 +33,7 @@ pub struct Guest {
     /// Set when the run was asked to stop.
     pub cancel: CancelFlag,
     /// The run's context and earlier outputs.
-    pub context: RunContext,
+    pub context: Arc<dyn RunContext>,
     /// The operator's settings for this driver.
     pub config: Arc<Map<String, Value>>,
     /// A fault of the host in one of our imports: it ends the attempt and is not the guest's.
@@ -46,7 +46,7 @@ pub(super) struct Given<'a> {
     pub(super) meter: Arc<Meter>,
     pub(super) log: StepLog,
     pub(super) cancel: CancelFlag,
-    pub(super) context: RunContext,
+    pub(super) context: Arc<dyn RunContext>,
     pub(super) config: Arc<Map<String, Value>>,
     pub(super) folders: &'a [Folder],
 }

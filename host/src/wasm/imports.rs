@@ -53,11 +53,11 @@ impl log::Host for Guest {
 
 impl run_context::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.context.values.get(&key).map(Value::to_string))
+        Ok(self.context.values().get(&key).map(Value::to_string))
     }
 
     async fn keys(&mut self) -> wasmtime::Result<Vec<String>> {
-        Ok(self.context.values.keys().cloned().collect())
+        Ok(self.context.values().keys().cloned().collect())
     }
 
     async fn output(&mut self, step_id: String) -> wasmtime::Result<Option<String>> {
@@ -71,24 +71,21 @@ impl run_context::Host for Guest {
     }
 
     async fn outputs(&mut self) -> wasmtime::Result<Vec<String>> {
-        let left = self
-            .context
-            .steps
-            .iter()
-            .filter(|step| step.output.is_some());
-        Ok(left.map(|step| step.step_id.clone()).collect())
+        let steps = self.context.steps().into_iter();
+        let left = steps.filter(|step| step.has_output);
+        Ok(left.map(|step| step.step_id).collect())
     }
 
     async fn steps(&mut self) -> wasmtime::Result<Vec<run_context::StepSummary>> {
-        let summary = |step: &super::context::StepSummary| run_context::StepSummary {
-            step_id: step.step_id.clone(),
-            driver: step.driver.clone(),
+        let summary = |step: super::context::StepSummary| run_context::StepSummary {
+            step_id: step.step_id,
+            driver: step.driver,
             status: step.status.to_owned(),
-            message: step.message.clone(),
+            message: step.message,
             attempts: step.attempts,
             elapsed_ms: step.elapsed_ms,
         };
-        Ok(self.context.steps.iter().map(summary).collect())
+        Ok(self.context.steps().into_iter().map(summary).collect())
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Plan {
     last: u64,
     segments: HashMap<Name, Arc<Segment>>,
     /// In the order of the log.
-    kept: Vec<(Box<str>, Slot)>,
+    kept: Vec<(Arc<str>, Slot)>,
 }
 
 /// The base, whole and synced, not yet under its name.
@@ -64,7 +64,7 @@ pub(super) fn plan(log: &Log) -> Option<Plan> {
         .index
         .iter()
         .filter(|(_, slot)| segments.contains_key(&slot.segment));
-    let mut kept: Vec<(Box<str>, Slot)> = kept.map(|(key, slot)| (key.into(), *slot)).collect();
+    let mut kept: Vec<(Arc<str>, Slot)> = kept.map(|(key, slot)| (key.into(), *slot)).collect();
     kept.sort_unstable_by_key(|(_, slot)| (slot.revision, slot.offset));
     let (disk, base) = (log.disk.clone(), Name::Base(last));
     Some(Plan {
@@ -134,7 +134,7 @@ impl Built {
         &mut self,
         revision: u64,
         previous: u64,
-        records: &[(Box<str>, Slot)],
+        records: &[(Arc<str>, Slot)],
         chunk: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
         let salt = self.segment.salt;

@@ -2,8 +2,9 @@
 //!
 //! It also counts how much of each segment is still alive, for compaction to judge by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::super::Order;
 use super::frame::row_weight;
@@ -30,8 +31,8 @@ impl Slot {
 /// All keys.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    slots: BTreeMap<Box<str>, Slot>,
-    live_bytes: HashMap<Name, u64>,
+    slots: BTreeMap<Arc<str>, Slot>,
+    live_bytes: BTreeMap<Name, u64>,
 }
 
 impl Index {
@@ -39,12 +40,9 @@ impl Index {
         self.slots.get(key)
     }
 
-    pub(super) fn put(&mut self, key: &str, slot: Slot) {
+    pub(super) fn put(&mut self, key: &Arc<str>, slot: Slot) {
         *self.live_bytes.entry(slot.segment).or_default() += slot.weight(key);
-        let old = match self.slots.get_mut(key) {
-            Some(old) => Some(std::mem::replace(old, slot)),
-            None => self.slots.insert(key.into(), slot),
-        };
+        let old = self.slots.insert(Arc::clone(key), slot);
         self.forget(key, old);
     }
 

@@ -10,6 +10,8 @@
 //! It repeats what the segment's heads say. Where it is missing, torn or damaged, the segment is read
 //! instead and the file written anew: it may be removed at any moment.
 
+use std::sync::Arc;
+
 use super::super::StoreError;
 use super::bytes::{Bytes, checked, checksum};
 use super::disk::Disk;
@@ -23,7 +25,7 @@ const MAGIC: [u8; 8] = *b"BELTKEY\n";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyRow {
     pub(super) change: Change,
-    pub(super) key: Box<str>,
+    pub(super) key: Arc<str>,
     pub(super) slot: Slot,
 }
 

@@ -264,6 +264,7 @@ impl Log {
         });
         Ok(Tail {
             segment: Arc::new(segment),
+            name: name.to_string(),
             end,
             reserved: end,
             rows: Vec::new(),

@@ -240,6 +240,7 @@ impl Folder<'_> {
         } = scan;
         let segment = Arc::new(segment);
         self.found.tail = Some(Tail {
+            name: segment.name.to_string(),
             segment,
             end,
             reserved,

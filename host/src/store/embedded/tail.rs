@@ -11,6 +11,8 @@ use super::segment::Segment;
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) segment: Arc<Segment>,
+    /// Of its file.
+    pub(super) name: String,
     /// The end of its last frame.
     pub(super) end: u64,
     /// The end of the file; between the two are zeros.
@@ -30,7 +32,6 @@ impl Tail {
         frame: &mut Vec<u8>,
         reserve: u64,
     ) -> Result<(), StoreError> {
-        let name = self.segment.name.to_string();
         let end = self.end + frame.len() as u64;
         let grown = match end <= self.reserved {
             true => end,
@@ -38,11 +39,11 @@ impl Tail {
         };
         let len = frame.len();
         frame.resize(len + (grown - end) as usize, 0);
-        let mut written = disk.write_at(&self.segment.file, &name, frame, self.end);
+        let mut written = disk.write_at(&self.segment.file, &self.name, frame, self.end);
         if matches!(written, Err(StoreError::Full { .. })) && grown > end {
             // What is left of the disk is for commits first.
             frame.truncate(len);
-            written = disk.write_at(&self.segment.file, &name, frame, self.end);
+            written = disk.write_at(&self.segment.file, &self.name, frame, self.end);
         }
         if let Err(error) = written {
             // A part that cannot be cut off now is overwritten by the next frame, or is cut as a torn
@@ -57,8 +58,7 @@ impl Tail {
 
     /// Cuts the file where its last frame ends.
     pub(super) fn cut(&mut self, disk: &Disk) -> Result<(), StoreError> {
-        let name = self.segment.name.to_string();
-        disk.truncate(&self.segment.file, &name, self.end)?;
+        disk.truncate(&self.segment.file, &self.name, self.end)?;
         self.reserved = self.end;
         Ok(())
     }

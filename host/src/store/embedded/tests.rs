@@ -14,7 +14,6 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use tempfile::TempDir;
 
 use super::super::contract::{Site, contract};
@@ -24,9 +23,20 @@ use super::{Embedded, SIZES, Sizes};
 
 const SEGMENT_BYTES: u64 = SIZES.segment;
 
-/// The embedded store answers within the first poll.
+/// The embedded store never waits for long.
 fn now<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("an answer at once")
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+impl Embedded {
+    fn commit_now(&self, batch: &Batch) -> Result<Revision, StoreError> {
+        now(self.commit_batch(batch))
+    }
+
+    fn sync_now(&self, upto: Revision) -> Result<(), StoreError> {
+        now(self.sync_upto(upto))
+    }
 }
 
 /// A folder of its own.
