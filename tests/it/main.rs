@@ -30,6 +30,7 @@ mod state;
 mod state_damage;
 mod state_disk;
 
+mod compiled;
 mod component;
 mod driver_files;
 mod driver_files_inspect;
