@@ -13,6 +13,7 @@ mod grants;
 mod held_up;
 mod readme;
 mod rerun;
+mod room;
 mod runs;
 mod terminal;
 
@@ -32,6 +33,7 @@ mod state_disk;
 
 mod compiled;
 mod component;
+mod crowd;
 mod driver_files;
 mod driver_files_inspect;
 mod driver_files_made;
