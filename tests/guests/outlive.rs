@@ -33,6 +33,8 @@ fn write_for_ever() -> ! {
     loop {
         let room = stream.check_write().expect("it can be written") as usize;
         let part = &bytes[..room.min(bytes.len())];
-        stream.write(part).expect("it can be written");
+        if !part.is_empty() {
+            stream.write(part).expect("it can be written");
+        }
     }
 }
