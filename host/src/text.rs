@@ -32,6 +32,14 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// A short time, with a decimal where it counts: `0.4 ms`, `12 ms`, `1.4 s`.
+pub fn milliseconds(ms: f64) -> String {
+    match ms {
+        ..9.95 => format!("{ms:.1} ms"),
+        _ => duration(ms.round() as u64),
+    }
+}
+
 /// `text` cut at a character boundary to at most `bytes_max` bytes, with an ellipsis where it was cut.
 pub fn cut(text: &str, bytes_max: usize) -> String {
     const ELLIPSIS: &str = " …";
@@ -71,7 +79,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, duration, shown, size};
+    use super::{cut, duration, milliseconds, shown, size};
 
     #[test]
     fn control_characters_are_spelt_out() {
@@ -91,6 +99,10 @@ mod tests {
         assert_eq!(duration(1_400), "1.4 s");
         assert_eq!(duration(125_000), "2m 05s");
         assert_eq!(duration(12_000_000), "3h 20m");
+        assert_eq!(milliseconds(0.04), "0.0 ms");
+        assert_eq!(milliseconds(9.94), "9.9 ms");
+        assert_eq!(milliseconds(9.96), "10 ms");
+        assert_eq!(milliseconds(1_402.4), "1.4 s");
     }
 
     #[test]

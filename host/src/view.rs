@@ -124,7 +124,7 @@ pub struct AttemptView {
     /// When it was last started, RFC 3339.
     pub started_at: String,
     #[serde(skip)]
-    started_ms: u64,
+    pub(crate) started_ms: u64,
     /// When it ended, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,

@@ -20,12 +20,79 @@ mod beyond_std {
 
             world beyond-std {
                 import wasi:clocks/monotonic-clock@0.2.0;
+                import wasi:filesystem/preopens@0.2.0;
                 import wasi:random/random@0.2.0;
             }
 
             package wasi:io@0.2.0 {
                 interface poll {
-                    resource pollable;
+                    resource pollable {
+                        block: func();
+                    }
+                }
+                interface error {
+                    resource error;
+                }
+                interface streams {
+                    use error.{error};
+                    use poll.{pollable};
+                    variant stream-error { last-operation-failed(error), closed }
+                    resource input-stream {
+                        read: func(len: u64) -> result<list<u8>, stream-error>;
+                        blocking-read: func(len: u64) -> result<list<u8>, stream-error>;
+                    }
+                    resource output-stream {
+                        check-write: func() -> result<u64, stream-error>;
+                        write: func(contents: list<u8>) -> result<_, stream-error>;
+                        blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+                        subscribe: func() -> pollable;
+                    }
+                }
+            }
+
+            package wasi:filesystem@0.2.0 {
+                interface types {
+                    use wasi:io/streams@0.2.0.{input-stream, output-stream};
+                    type filesize = u64;
+                    flags descriptor-flags {
+                        read, write, file-integrity-sync, data-integrity-sync,
+                        requested-write-sync, mutate-directory,
+                    }
+                    flags path-flags { symlink-follow }
+                    flags open-flags { create, directory, exclusive, truncate }
+                    enum error-code {
+                        access, would-block, already, bad-descriptor, busy, deadlock, quota, exist,
+                        file-too-large, illegal-byte-sequence, in-progress, interrupted, invalid, io,
+                        is-directory, loop, too-many-links, message-size, name-too-long, no-device,
+                        no-entry, no-lock, insufficient-memory, insufficient-space, not-directory,
+                        not-empty, not-recoverable, unsupported, no-tty, no-such-device, overflow,
+                        not-permitted, pipe, read-only, invalid-seek, text-file-busy, cross-device,
+                    }
+                    resource descriptor {
+                        read-via-stream: func(offset: filesize) -> result<input-stream, error-code>;
+                        write-via-stream: func(offset: filesize) -> result<output-stream, error-code>;
+                        append-via-stream: func() -> result<output-stream, error-code>;
+                        set-size: func(size: filesize) -> result<_, error-code>;
+                        read: func(length: filesize, offset: filesize)
+                            -> result<tuple<list<u8>, bool>, error-code>;
+                        write: func(buffer: list<u8>, offset: filesize)
+                            -> result<filesize, error-code>;
+                        create-directory-at: func(path: string) -> result<_, error-code>;
+                        link-at: func(
+                            old-path-flags: path-flags, old-path: string,
+                            new-descriptor: borrow<descriptor>, new-path: string,
+                        ) -> result<_, error-code>;
+                        open-at: func(
+                            path-flags: path-flags, path: string, open-flags: open-flags,
+                            %flags: descriptor-flags,
+                        ) -> result<descriptor, error-code>;
+                        symlink-at: func(old-path: string, new-path: string)
+                            -> result<_, error-code>;
+                    }
+                }
+                interface preopens {
+                    use types.{descriptor};
+                    get-directories: func() -> list<tuple<descriptor, string>>;
                 }
             }
 

@@ -40,7 +40,7 @@ impl Live {
     }
 
     /// stdout goes to a file, so that nobody waits for it to be read.
-    fn start(mut command: Command) -> Live {
+    pub fn start(mut command: Command) -> Live {
         let stdout = tempfile::tempfile().unwrap();
         command.stdout(stdout.try_clone().unwrap());
         let (stderr, write) = std::io::pipe().unwrap();

@@ -13,6 +13,7 @@ mod grants;
 mod held_up;
 mod readme;
 mod rerun;
+mod room;
 mod runs;
 mod terminal;
 
@@ -30,14 +31,18 @@ mod state;
 mod state_damage;
 mod state_disk;
 
+mod compiled;
 mod component;
+mod crowd;
 mod driver_files;
 mod driver_files_inspect;
 mod driver_files_made;
 mod driver_files_manifest;
 mod hostile;
+mod hostile_files;
 mod hostile_limits;
 mod hostile_log;
+mod ledger;
 mod sandbox;
 mod sandbox_files;
 mod sandbox_log;

@@ -1,6 +1,7 @@
 //! A store whose bytes are not what was written: what was synced is refused by name, and what is whole can still
 //! be read; what was never synced is cut without a word.
 
+mod random;
 mod sealed;
 
 use crate::belt::{Bench, Said};

@@ -10,24 +10,24 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A tmpfs, there for as long as it lives.
-struct Disk {
+pub struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
-    fn mount(path: PathBuf, size: &str) -> Disk {
+    pub fn mount(path: PathBuf, size: &str) -> Disk {
         fs::create_dir_all(&path).unwrap();
         let options = format!("size={size}");
         run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs"], &path);
         Disk { path }
     }
 
-    fn read_only(&self) {
+    pub fn read_only(&self) {
         run("mount", &["-o", "remount,ro"], &self.path);
     }
 
     /// Takes every byte that is left. What gives them back is the path returned.
-    fn fill(&self) -> PathBuf {
+    pub fn fill(&self) -> PathBuf {
         let path = self.path.join("filler");
         let mut file = File::create(&path).unwrap();
         for size in [1 << 16, 1 << 12, 1] {

@@ -1,5 +1,7 @@
 //! Runs as people read them: the table at a run's end, the list, the details.
 
+mod used;
+
 use crate::text;
 use crate::view::{RunView, StepView};
 use anstyle::{AnsiColor, Style};
@@ -10,7 +12,6 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 pub(super) const DIM: Style = Style::new().dimmed();
-const BOLD: Style = Style::new().bold();
 const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -45,8 +46,10 @@ fn coloured(status: RunStatus) -> String {
 /// A run with its steps, as it stands.
 pub(super) fn run(view: &RunView) -> String {
     let mut text = String::new();
-    let mut rows =
-        vec![["STEP", "DRIVER", "STATUS", "ATTEMPTS", "TIME", "MESSAGE"].map(str::to_owned)];
+    let header = [
+        "STEP", "DRIVER", "STATUS", "ATTEMPTS", "TIME", "CPU", "MEMORY", "MESSAGE",
+    ];
+    let mut rows = vec![header.map(str::to_owned)];
     rows.extend(view.steps.iter().map(row));
     let marks =
         std::iter::once(" ".to_owned()).chain(view.steps.iter().map(|step| mark(step.status)));
@@ -96,7 +99,7 @@ pub(super) fn list(views: &[RunView]) -> String {
     table(&rows).join("\n")
 }
 
-/// More of a run: what it is of, and every attempt.
+/// More of a run: what it is of, and every attempt with what it used.
 pub(super) fn details(view: &RunView) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: &str| {
@@ -122,37 +125,12 @@ pub(super) fn details(view: &RunView) -> String {
         say("driver", &format!("{name} {version} {}", driver.digest));
     }
     text.push('\n');
-    for step in view
-        .steps
-        .iter()
-        .filter(|step| step.attempts.as_ref().is_some_and(|all| all.len() > 1))
-    {
-        text.push_str(&attempts(step));
+    let attempts = used::attempts(view);
+    if !attempts.is_empty() {
+        text.push_str(&attempts);
+        text.push('\n');
     }
     text.push_str(&run(view));
-    text
-}
-
-fn attempts(step: &StepView) -> String {
-    let mut text = String::new();
-    for attempt in step.attempts.iter().flatten() {
-        let time = attempt.elapsed_ms.map(text::duration).unwrap_or_default();
-        let end = match (&attempt.message, &attempt.failure) {
-            (Some(message), _) => first_line(message).into_owned(),
-            (None, Some(failure)) => format!("{}: {}", failure.kind, first_line(&failure.reason)),
-            (None, None) => "no end recorded".to_owned(),
-        };
-        let starts = if attempt.starts > 1 {
-            " (started again)"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            text,
-            "{BOLD}{}{BOLD:#} attempt {} of round {}{starts}  {time}  {end}",
-            step.id, attempt.attempt, attempt.round
-        );
-    }
     text
 }
 
@@ -170,7 +148,7 @@ fn made(view: &RunView) -> Vec<PathBuf> {
         .collect()
 }
 
-fn row(step: &StepView) -> [String; 6] {
+fn row(step: &StepView) -> [String; 8] {
     let message = match (&step.message, &step.failure) {
         (Some(message), _) => first_line(message),
         (None, Some(failure)) => first_line(&failure.reason),
@@ -180,12 +158,15 @@ fn row(step: &StepView) -> [String; 6] {
     let time = step.elapsed_ms.map(text::duration).unwrap_or_default();
     let attempts = step.attempts.as_ref().map_or(0, Vec::len).to_string();
     let status = step.status.as_str().replace('_', " ");
+    let [cpu, memory] = used::of_step(step);
     [
         step.id.clone(),
         step.driver.clone(),
         status,
         attempts,
         time,
+        cpu,
+        memory,
         message,
     ]
 }

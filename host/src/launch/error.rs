@@ -63,14 +63,18 @@ pub enum LaunchError {
         driver: String,
     },
     /// A grant that would hand over the host itself.
-    #[error("driver `{driver}` is granted `workspace: rw`, and `{}` is inside of `{}`; work on another folder, or grant `ro`", own.display(), workspace.display())]
+    #[error("driver `{driver}` is granted `{grant}`, and `{}` is inside of `{}`; {instead}", own.display(), folder.display())]
     OwnFiles {
         /// The driver.
         driver: String,
+        /// The grant.
+        grant: &'static str,
         /// What of ours is in there.
         own: PathBuf,
-        /// The workspace.
-        workspace: PathBuf,
+        /// The folder that is granted.
+        folder: PathBuf,
+        /// What the operator can do instead.
+        instead: &'static str,
     },
     /// A folder that is not there.
     #[error("{what} `{}` is no folder that can be used", path.display())]

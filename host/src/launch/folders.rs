@@ -21,6 +21,9 @@ pub(super) fn of_step(
     record: &RunRecord,
     state: &StateFolder,
 ) -> Result<Vec<Folder>, LaunchError> {
+    let cache = Cache::default_path().ok();
+    let own = [Some(state.root()), Some(&record.config), cache.as_deref()];
+    let own = || own.into_iter().flatten();
     let mut folders = Vec::new();
     if grants.workspace > WorkspaceAccess::None {
         let Some(host) = record.workspace.clone() else {
@@ -30,9 +33,8 @@ pub(super) fn of_step(
         check(&host)?;
         let writable = grants.workspace == WorkspaceAccess::Rw;
         if writable {
-            let cache = Cache::default_path().ok();
-            let own = [Some(state.root()), Some(&record.config), cache.as_deref()];
-            refuse_own(&host, driver, own.into_iter().flatten())?;
+            let instead = "work on another folder, or grant `ro`";
+            refuse_own(&host, driver, "workspace: rw", instead, own())?;
         }
         folders.push(Folder {
             host,
@@ -41,6 +43,8 @@ pub(super) fn of_step(
         });
     }
     if grants.out > OutAccess::None {
+        let instead = "choose another folder as `--out`";
+        refuse_own(&record.out, driver, "out: rw", instead, own())?;
         folders.push(Folder {
             host: record.out.clone(),
             guest: OUT,
@@ -75,17 +79,21 @@ fn check(workspace: &Path) -> Result<(), LaunchError> {
 }
 
 fn refuse_own<'a>(
-    workspace: &Path,
+    folder: &Path,
     driver: &str,
+    grant: &'static str,
+    instead: &'static str,
     mut own: impl Iterator<Item = &'a Path>,
 ) -> Result<(), LaunchError> {
-    let real = real(workspace);
+    let real = real(folder);
     match own.find(|own| self::real(own).starts_with(&real)) {
         None => Ok(()),
         Some(own) => Err(LaunchError::OwnFiles {
             driver: driver.to_owned(),
+            grant,
             own: own.to_path_buf(),
-            workspace: workspace.to_owned(),
+            folder: folder.to_owned(),
+            instead,
         }),
     }
 }

@@ -183,3 +183,6 @@ fn engine_hash(engine: &Engine) -> u64 {
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

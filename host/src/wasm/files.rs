@@ -29,26 +29,30 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// Counts bytes that are about to be written.
-    fn write(&self, bytes: u64) -> Result<(), OverLimit> {
-        let written = &self.meter.bytes_written;
-        if written.get().saturating_add(bytes) > self.written_bytes {
+    /// Whether so many bytes more may be written.
+    fn may_write(&self, bytes: u64) -> Result<(), OverLimit> {
+        if self.meter.bytes_written.get().saturating_add(bytes) > self.written_bytes {
             return Err(OverLimit::bytes("written", self.written_bytes));
         }
-        written.add(bytes);
         Ok(())
     }
 
-    /// Counts a file, folder or link that is about to be made.
-    fn make(&self) -> FsResult<()> {
-        let made = &self.meter.files_made;
-        if made.get() >= self.files {
+    fn wrote(&self, bytes: u64) {
+        self.meter.bytes_written.add(bytes);
+    }
+
+    /// Whether one more file, folder or link may be made.
+    fn may_make(&self) -> FsResult<()> {
+        if self.meter.files_made.get() >= self.files {
             let value = format!("{} made", self.files);
             let limit = "files";
             return Err(FsError::trap(OverLimit { limit, value }));
         }
-        made.add(1);
         Ok(())
+    }
+
+    fn made(&self) {
+        self.meter.files_made.add(1);
     }
 }
 
@@ -127,16 +131,21 @@ impl HostDescriptor for Files<'_> {
     }
 
     async fn write(&mut self, fd: Fd, bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
-        self.write_allowed(bytes.len() as u64)?;
-        HostDescriptor::write(&mut self.inner, fd, bytes, offset).await
+        self.may_write(bytes.len() as u64)?;
+        let written = HostDescriptor::write(&mut self.inner, fd, bytes, offset).await?;
+        self.allowance.wrote(written);
+        Ok(written)
     }
 
     /// Growing a file counts as writing it: who copies it out later meets every byte.
     async fn set_size(&mut self, fd: Fd, size: Filesize) -> FsResult<()> {
         let same = Resource::new_borrow(fd.rep());
         let now = HostDescriptor::stat(&mut self.inner, same).await?.size;
-        self.write_allowed(size.saturating_sub(now))?;
-        HostDescriptor::set_size(&mut self.inner, fd, size).await
+        let more = size.saturating_sub(now);
+        self.may_write(more)?;
+        HostDescriptor::set_size(&mut self.inner, fd, size).await?;
+        self.allowance.wrote(more);
+        Ok(())
     }
 
     async fn open_at(
@@ -148,19 +157,31 @@ impl HostDescriptor for Files<'_> {
         flags: DescriptorFlags,
     ) -> FsResult<Fd> {
         let folder = Resource::new_borrow(fd.rep());
-        match HostDescriptor::stat_at(&mut self.inner, folder, path_flags, path.clone()).await {
+        let found =
+            HostDescriptor::stat_at(&mut self.inner, folder, path_flags, path.clone()).await;
+        let makes = match found {
             Ok(stat) if is_blocking(stat.type_) => return Err(ErrorCode::NotPermitted.into()),
-            Ok(_) => {}
-            Err(_) if open_flags.contains(OpenFlags::CREATE) => self.allowance.make()?,
-            // The call itself says it in its own words.
-            Err(_) => {}
+            Ok(_) => false,
+            // Why it was not found the call itself says, in its own words.
+            Err(_) => open_flags.contains(OpenFlags::CREATE),
+        };
+        if makes {
+            self.allowance.may_make()?;
         }
-        HostDescriptor::open_at(&mut self.inner, fd, path_flags, path, open_flags, flags).await
+        let opened =
+            HostDescriptor::open_at(&mut self.inner, fd, path_flags, path, open_flags, flags)
+                .await?;
+        if makes {
+            self.allowance.made();
+        }
+        Ok(opened)
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.allowance.make()?;
-        HostDescriptor::create_directory_at(&mut self.inner, fd, path).await
+        self.allowance.may_make()?;
+        HostDescriptor::create_directory_at(&mut self.inner, fd, path).await?;
+        self.allowance.made();
+        Ok(())
     }
 
     async fn link_at(
@@ -171,13 +192,17 @@ impl HostDescriptor for Files<'_> {
         folder: Fd,
         to: String,
     ) -> FsResult<()> {
-        self.allowance.make()?;
-        HostDescriptor::link_at(&mut self.inner, fd, flags, from, folder, to).await
+        self.allowance.may_make()?;
+        HostDescriptor::link_at(&mut self.inner, fd, flags, from, folder, to).await?;
+        self.allowance.made();
+        Ok(())
     }
 
     async fn symlink_at(&mut self, fd: Fd, from: String, to: String) -> FsResult<()> {
-        self.allowance.make()?;
-        HostDescriptor::symlink_at(&mut self.inner, fd, from, to).await
+        self.allowance.may_make()?;
+        HostDescriptor::symlink_at(&mut self.inner, fd, from, to).await?;
+        self.allowance.made();
+        Ok(())
     }
 
     fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
@@ -220,8 +245,8 @@ impl HostDirectoryEntryStream for Files<'_> {
 }
 
 impl Files<'_> {
-    fn write_allowed(&self, bytes: u64) -> FsResult<()> {
-        self.allowance.write(bytes).map_err(FsError::trap)
+    fn may_write(&self, bytes: u64) -> FsResult<()> {
+        self.allowance.may_write(bytes).map_err(FsError::trap)
     }
 
     fn metered(

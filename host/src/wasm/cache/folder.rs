@@ -77,10 +77,12 @@ impl Folder {
 
     fn read(&self, name: &str) -> Result<Option<File>, CacheError> {
         let path = self.path(name);
-        let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        // No link, and no waiting for whoever writes into a pipe.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).unwrap_or_default();
         let file = match OpenOptions::new()
             .read(true)
-            .custom_flags(no_link)
+            .custom_flags(flags)
             .open(&path)
         {
             Ok(file) => file,

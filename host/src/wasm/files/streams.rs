@@ -49,9 +49,12 @@ impl Writer {
 
 impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let allowed = self.allowance.write(bytes.len() as u64);
+        let count = bytes.len() as u64;
+        let allowed = self.allowance.may_write(count);
         allowed.map_err(|over| StreamError::Trap(over.into()))?;
-        now(self.inner.blocking_write_and_flush(bytes))
+        now(self.inner.blocking_write_and_flush(bytes))?;
+        self.allowance.wrote(count);
+        Ok(())
     }
 
     fn flush(&mut self) -> StreamResult<()> {
