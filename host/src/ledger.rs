@@ -17,7 +17,7 @@ pub struct Ledger {
     /// The most linear memory that it held, in bytes.
     #[serde(rename = "memory", default, skip_serializing_if = "is_zero")]
     pub memory_bytes: u64,
-    /// Calls into the host.
+    /// Calls into the host: imports, and memory that grows.
     #[serde(rename = "calls", default, skip_serializing_if = "is_zero")]
     pub host_calls: u64,
     /// Those of them that asked for what it was not granted.

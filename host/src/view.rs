@@ -151,7 +151,7 @@ pub struct LedgerView {
     pub wall_ms: f64,
     /// The most linear memory that it held, in bytes.
     pub memory_bytes: u64,
-    /// Calls into the host.
+    /// Calls into the host: imports, and memory that grows.
     pub host_calls: u64,
     /// Calls that asked for what it was not granted.
     pub calls_denied: u64,

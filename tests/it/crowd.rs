@@ -7,11 +7,12 @@ use beltline::digest::Digest;
 use beltline::documents::read_files;
 use beltline::logs::{LogLine, LogSink};
 use beltline::wasm::{
-    Attempt, CancelFlag, Ended, HostSettings, Limits, Loaded, Meter, Outputs, Request, RunContext,
-    RunInfo, WasmHost,
+    Attempt, CancelFlag, Ended, HostSettings, Limits, Loaded, Meter, Request, RunContext, RunInfo,
+    StepSummary, WasmHost,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde_json::{Map, Value};
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
@@ -26,8 +27,19 @@ const GLANCE: Duration = Duration::from_millis(200);
 
 struct Nothing;
 
-impl Outputs for Nothing {
-    fn output(&self, _: u32, _: u32) -> BoxFuture<'_, anyhow::Result<Option<Arc<str>>>> {
+/// A run without context and steps.
+struct Empty(Map<String, Value>);
+
+impl RunContext for Empty {
+    fn values(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    fn steps(&self) -> Vec<StepSummary> {
+        Vec::new()
+    }
+
+    fn output<'a>(&'a self, _: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Arc<str>>>> {
         async { Ok(None) }.boxed()
     }
 }
@@ -90,11 +102,7 @@ fn call(with: &str) -> Attempt {
             info,
             extra: Vec::new(),
         },
-        context: RunContext {
-            values: Arc::default(),
-            steps: Vec::new(),
-            outputs: Arc::new(Nothing),
-        },
+        context: Arc::new(Empty(Map::new())),
         log: Arc::new(Nothing),
         cancel: CancelFlag::default(),
         folders: Arc::new([]),

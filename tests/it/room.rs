@@ -131,8 +131,8 @@ impl Host {
         let (tell, waits) = channel();
         let (runs, sink) = (self.runs.clone(), Arc::clone(&self.at_once));
         let thread = thread::spawn(move || {
-            let tell = Tell(Mutex::new(tell));
-            let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, &tell);
+            let tell = Arc::new(Tell(Mutex::new(tell)));
+            let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, tell);
             block_on(runner.create()).unwrap()
         });
         UnderWay {

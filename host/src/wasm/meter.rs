@@ -20,6 +20,12 @@ impl Count {
         sum
     }
 
+    /// Takes away what should not have been counted.
+    pub(super) fn take_back(&self, less: u64) {
+        let rest = self.get().saturating_sub(less);
+        self.0.store(rest, Ordering::Relaxed);
+    }
+
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
