@@ -151,7 +151,7 @@ pub fn measure_guests(effort: Effort, table: &mut Table) {
     let (host, runtime, none) = (host(), runtime(), Arc::from([]));
     let compute = guest("compute");
     let (bare, loaded) = (Bare::new(&compute, Vec::new()), load(&host, &compute));
-    let with = format!(r#"{{"turns":{}}}"#, effort.turns(100_000_000));
+    let with = format!(r#"{{"turns":{}}}"#, effort.turns(20_000_000));
     let [alone, ours] = medians(
         effort,
         [

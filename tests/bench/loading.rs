@@ -1,16 +1,40 @@
 //! Loading compiled code from the cache.
 
 use super::attempts::resident_bytes;
-use super::material::{guest, root};
+use super::material::{guest, load, load_known, root};
 use super::rounds::{Effort, medians, timed};
 use super::table::{Goal, Table};
 use beltline::digest::Digest;
 use beltline::drivers;
-use beltline::wasm::{Cache, HostSettings, Limits, WasmHost};
+use beltline::wasm::{Cache, HostSettings, WasmHost};
 use std::process::Command;
 use std::sync::Arc;
 
 const DRIVERS: u32 = 100;
+
+/// Before anything else has needed memory.
+pub fn measure_resident(_: Effort, table: &mut Table) {
+    let host = super::material::host();
+    let before = resident_bytes();
+    for number in 0..DRIVERS {
+        load(&host, &distinct(&guest("noop"), number));
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    table.figure(
+        "resident with 100 small drivers loaded",
+        mib(resident_bytes()),
+        "MiB",
+    );
+    table.figure(
+        "of it a driver",
+        mib(grown) * 1_024.0 / f64::from(DRIVERS),
+        "KiB",
+    );
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
 
 pub fn measure(effort: Effort, table: &mut Table) {
     let folder = tempfile::tempdir_in(root().join("target")).expect("target is there");
@@ -22,33 +46,9 @@ pub fn measure(effort: Effort, table: &mut Table) {
         };
         WasmHost::new(settings, Arc::new(|_| {})).expect("wasmtime starts here")
     };
-    let load = |host: &WasmHost, bytes: &[u8], digest| {
-        let loaded = host.load("driver", digest, bytes, Limits::default(), Arc::default());
-        loaded.expect("the driver loads");
-    };
-
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let small = host();
-    let before = resident_bytes();
-    for number in 0..DRIVERS {
-        let bytes = distinct(&guest("noop"), number);
-        load(&small, &bytes, Digest::of(&bytes));
-    }
-    let grown = resident_bytes().saturating_sub(before);
-    table.figure(
-        "resident with 100 drivers loaded",
-        mib(resident_bytes()),
-        "MiB",
-    );
-    table.figure(
-        "of it a driver",
-        mib(grown) * 1_024.0 / f64::from(DRIVERS),
-        "KiB",
-    );
-
     let large = javascript();
     let digest = Digest::of(&large);
-    load(&host(), &large, digest);
+    load_known(&host(), digest, &large);
     let entry = std::fs::read_dir(folder.path().join("cache")).expect("the cache is there");
     let entries = entry.map(|entry| entry.expect("it can be listed").path());
     let code = entries.max_by_key(|path| path.metadata().map_or(0, |found| found.len()));
@@ -58,7 +58,7 @@ pub fn measure(effort: Effort, table: &mut Table) {
         [
             timed(|| drivers::inspect(&large).expect("it is a component")),
             timed(host),
-            timed(|| load(&host(), &large, digest)),
+            timed(|| load_known(&host(), digest, &large)),
             timed(|| blake3::keyed_hash(&[7; blake3::KEY_LEN], &code)),
         ],
     );

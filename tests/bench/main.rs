@@ -31,7 +31,8 @@ fn main() {
         Effort::Whole
     };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let sections: [Section; 7] = [
+    let sections: [Section; 8] = [
+        ("resident", loading::measure_resident),
         ("engine", engine::measure),
         ("attempts", attempts::measure),
         ("guests", attempts::measure_guests),

@@ -39,7 +39,11 @@ pub fn host() -> WasmHost {
 }
 
 pub fn load(host: &WasmHost, bytes: &[u8]) -> Arc<Loaded> {
-    let digest = Digest::of(bytes);
+    load_known(host, Digest::of(bytes), bytes)
+}
+
+/// The same where the digest is known, for it takes longer than loading does.
+pub fn load_known(host: &WasmHost, digest: Digest, bytes: &[u8]) -> Arc<Loaded> {
     let loaded = host.load("guest", digest, bytes, Limits::default(), Arc::default());
     Arc::new(loaded.expect("the guest loads"))
 }

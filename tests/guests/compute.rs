@@ -6,11 +6,11 @@ guests::guest!(reconcile);
 
 fn reconcile(request: Request) -> Result<Outcome, Failure> {
     let turns = guests::with(&request)["turns"].as_u64().unwrap_or(0);
-    // One turn of a linear congruential generator: nothing that a compiler would take out of the loop.
+    // One turn of a xorshift generator: nothing that a compiler could take out of the loop, or do many of at once.
     let turn = |state: u64, _| {
-        state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1)
+        let state = state ^ (state << 13);
+        let state = state ^ (state >> 7);
+        state ^ (state << 17)
     };
     left(json!({"state": (0..turns).fold(1, turn).to_string()}))
 }
