@@ -13,11 +13,14 @@ fn reconcile(request: Request) -> Result<Outcome, Failure> {
     if request.info.attempt == 1 {
         write_for_ever();
     }
-    let size = || fs::metadata("/workspace/file").expect("it was made").len();
     let begin = size();
     // Long enough for a megabyte that somebody else has begun to write.
     thread::sleep(Duration::from_millis(300));
     left(json!({"begin": begin, "end": size()}))
+}
+
+fn size() -> u64 {
+    fs::metadata("/workspace/file").expect("it was made").len()
 }
 
 fn write_for_ever() -> ! {
@@ -30,11 +33,14 @@ fn write_for_ever() -> ! {
     let stream = file.append_via_stream().expect("it can be written");
     let bytes = vec![7; 1 << 20];
     eprintln!("writing");
+    let mut written = 0;
     loop {
         let room = stream.check_write().expect("it can be written") as usize;
         let part = &bytes[..room.min(bytes.len())];
         if !part.is_empty() {
             stream.write(part).expect("it can be written");
+            written += part.len() as u64;
+            assert_eq!(size(), written, "what was written is there at once");
         }
     }
 }

@@ -44,6 +44,14 @@ impl Stop {
         }
     }
 
+    /// What was asked for may be invalid only because something is lost: then that is why.
+    pub(super) fn because(self, lost: &'static str) -> Self {
+        match self.code {
+            INVALID => Stop::fault(self.error.context(lost)),
+            _ => self,
+        }
+    }
+
     /// Says why, and ends the process here and now.
     pub(super) fn leave(self) -> ! {
         let code = i32::from(self.code);

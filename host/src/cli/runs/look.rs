@@ -13,6 +13,8 @@ use crate::view::RunView;
 use beltline_engine::RunStatus;
 use std::process::ExitCode;
 
+const LOST: &str = "something of the state is lost, and nobody can tell what";
+
 pub(super) fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
     let state = StateFolder::find(common.state.as_deref())?;
     let (views, damaged, unsure) = if state.has_store() {
@@ -27,8 +29,13 @@ pub(super) fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
         cut_off(view);
     }
     if damaged > 0 {
+        let more = if unsure {
+            format!(", and {LOST}")
+        } else {
+            String::new()
+        };
         return Err(Stop::fault(anyhow::anyhow!(
-            "{damaged} of the runs cannot be read"
+            "{damaged} of the runs cannot be read{more}"
         )));
     }
     sure(unsure)
@@ -56,8 +63,11 @@ pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
     let (view, unsure) = {
         // Whoever reads slowly holds up nobody: the state is closed before anything is printed.
         let bench = read_runs(&which.common)?;
-        let view = bench.view(pick(&bench.runs, which)?)?;
-        (view, bench.is_unsure())
+        let found = pick(&bench.runs, which).and_then(|id| bench.view(id));
+        (
+            found.map_err(|stop| doubted(&bench, stop))?,
+            bench.is_unsure(),
+        )
     };
     output::document(which.common.output, &view, print::details)?;
     if is_open(view.status) {
@@ -69,8 +79,8 @@ pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
 pub(super) fn logs(which: &Which, step: Option<&str>) -> Result<ExitCode, Stop> {
     let mut lines = {
         let bench = read_runs(&which.common)?;
-        let id = pick(&bench.runs, which)?;
-        let stored = load(&bench.runs, id)?;
+        let found = pick(&bench.runs, which).and_then(|id| Ok((id, load(&bench.runs, id)?)));
+        let (id, stored) = found.map_err(|stop| doubted(&bench, stop))?;
         if let Some(step) = step {
             step_index(&stored, step)?;
         }
@@ -99,10 +109,18 @@ fn log_lines(lines: &[LogLine]) -> String {
     lines.iter().map(line).collect()
 }
 
+/// A run that is not found in a state of which something is lost may have been there.
+fn doubted(bench: &Workbench, stop: Stop) -> Stop {
+    match bench.is_unsure() {
+        true => stop.because(LOST),
+        false => stop,
+    }
+}
+
 fn sure(unsure: bool) -> Result<ExitCode, Stop> {
     if unsure {
         return Err(Stop::fault(anyhow::anyhow!(
-            "something of the state is lost, and nobody can tell what: what is shown may lack it"
+            "{LOST}: what is shown may lack it"
         )));
     }
     Ok(ExitCode::SUCCESS)
