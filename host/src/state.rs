@@ -112,7 +112,12 @@ impl StateFolder {
 
     /// The out folder of a run that was not given another.
     pub fn out(&self, run: &str) -> PathBuf {
-        self.root.join("out").join(run)
+        self.outs().join(run)
+    }
+
+    /// The out folders of runs: the one place in here that drivers may write to.
+    pub fn outs(&self) -> PathBuf {
+        self.root.join("out")
     }
 
     /// Keeps the bytes of a driver, durably, before a run names them. A damaged copy is mended. For whoever has the

@@ -1,6 +1,6 @@
 //! What the operator's file and a driver's manifest ask of each other, and of the workspace.
 
-use crate::belt::Bench;
+use crate::belt::{Bench, guest};
 
 #[test]
 fn a_driver_is_not_given_a_kind_that_it_does_not_take() {
@@ -70,6 +70,46 @@ fn a_workspace_that_holds_our_own_files_is_not_given_to_write() {
         );
         assert!(!bench.path("inner/state").exists() && !bench.path("effects").exists());
     }
+}
+
+#[test]
+fn a_folder_in_our_own_is_not_given_to_write_but_what_runs_have_made() {
+    let bench = Bench::with_steps(&["append"], &["{driver: append}"]);
+    assert_eq!(bench.run(&[]).code, 0);
+    let run = |workspace: &str, more: &[&str]| {
+        let mut args = vec![
+            "run",
+            "-f",
+            "pipeline.yaml",
+            "-r",
+            "resource.yaml",
+            "--state",
+            "state",
+        ];
+        args.extend(["--workspace", workspace]);
+        args.extend(more);
+        bench.belt(&args)
+    };
+    for own in ["state/store", "state/drivers", "state"] {
+        let said = run(own, &[]);
+        assert_eq!(said.code, 2, "{own}: {}", said.stderr);
+        let expected = "driver `append` is granted `workspace: rw`, and `";
+        assert!(said.stderr.contains(expected), "{}", said.stderr);
+    }
+    bench.pipeline("", &["{driver: noop}"]);
+    let noop = guest("noop").display().to_string();
+    let config = format!("drivers: {{noop: {{path: {noop}, grants: {{out: rw}}}}}}\n");
+    bench.write("belt.yaml", config);
+    let said = run("work", &["--out", "state/store"]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(
+        said.stderr
+            .contains("driver `noop` is granted `out: rw`, and `"),
+        "{}",
+        said.stderr
+    );
+    let said = run("work", &["--out", "state/out/chosen"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
 }
 
 #[test]

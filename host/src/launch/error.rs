@@ -63,7 +63,7 @@ pub enum LaunchError {
         driver: String,
     },
     /// A grant that would hand over the host itself.
-    #[error("driver `{driver}` is granted `{grant}`, and `{}` is inside of `{}`; {instead}", own.display(), folder.display())]
+    #[error("driver `{driver}` is granted `{grant}`, and `{}` holds `{}` or lies in it; {instead}", folder.display(), own.display())]
     OwnFiles {
         /// The driver.
         driver: String,

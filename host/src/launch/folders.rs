@@ -23,7 +23,18 @@ pub(super) fn of_step(
 ) -> Result<Vec<Folder>, LaunchError> {
     let cache = Cache::default_path().ok();
     let own = [Some(state.root()), Some(&record.config), cache.as_deref()];
-    let own = || own.into_iter().flatten();
+    let own = own.into_iter().flatten().collect::<Vec<_>>();
+    let outs = state.outs();
+    let refuse = |folder: &Path, grant, instead| match holds(&own, &outs, folder) {
+        None => Ok(()),
+        Some(own) => Err(LaunchError::OwnFiles {
+            driver: driver.to_owned(),
+            grant,
+            own: own.to_owned(),
+            folder: folder.to_owned(),
+            instead,
+        }),
+    };
     let mut folders = Vec::new();
     if grants.workspace > WorkspaceAccess::None {
         let Some(host) = record.workspace.clone() else {
@@ -34,7 +45,7 @@ pub(super) fn of_step(
         let writable = grants.workspace == WorkspaceAccess::Rw;
         if writable {
             let instead = "work on another folder, or grant `ro`";
-            refuse_own(&host, driver, "workspace: rw", instead, own())?;
+            refuse(&host, "workspace: rw", instead)?;
         }
         folders.push(Folder {
             host,
@@ -44,7 +55,7 @@ pub(super) fn of_step(
     }
     if grants.out > OutAccess::None {
         let instead = "choose another folder as `--out`";
-        refuse_own(&record.out, driver, "out: rw", instead, own())?;
+        refuse(&record.out, "out: rw", instead)?;
         folders.push(Folder {
             host: record.out.clone(),
             guest: OUT,
@@ -78,24 +89,17 @@ fn check(workspace: &Path) -> Result<(), LaunchError> {
     entries.map(drop).map_err(refused("workspace", workspace))
 }
 
-fn refuse_own<'a>(
-    folder: &Path,
-    driver: &str,
-    grant: &'static str,
-    instead: &'static str,
-    mut own: impl Iterator<Item = &'a Path>,
-) -> Result<(), LaunchError> {
-    let real = real(folder);
-    match own.find(|own| self::real(own).starts_with(&real)) {
-        None => Ok(()),
-        Some(own) => Err(LaunchError::OwnFiles {
-            driver: driver.to_owned(),
-            grant,
-            own: own.to_path_buf(),
-            folder: folder.to_owned(),
-            instead,
-        }),
+/// What of our own a folder holds or lies in. What runs have made is theirs.
+fn holds<'own>(own: &[&'own Path], outs: &Path, folder: &Path) -> Option<&'own Path> {
+    let folder = real(folder);
+    if folder.starts_with(real(outs)) {
+        return None;
     }
+    let mut own = own.iter().copied();
+    own.find(|own| {
+        let own = real(own);
+        own.starts_with(&folder) || folder.starts_with(&own)
+    })
 }
 
 /// A path without links, as far as it is there.
