@@ -2,7 +2,7 @@
 //! size, and who comes next finds nothing of who was there before.
 
 use crate::belt::{Bench, guest};
-use crate::driver_files_made::driver;
+use crate::driver_files_made::{driver, logs_so_much};
 use beltline::digest::Digest;
 use beltline::documents::read_files;
 use beltline::logs::{LogLine, LogSink};
@@ -304,6 +304,24 @@ fn four_gigabytes_in_an_answer_are_refused() {
         assert!(
             came == "trap" || came.contains("host-call data"),
             "{at}: {came}"
+        );
+    }
+}
+
+/// And in what it hands to a call of the host.
+#[test]
+fn four_gigabytes_in_a_call_are_refused() {
+    let host = host(512 << 20);
+    let called = |message: i32, fields: i32| {
+        let loaded = load(&host, &logs_so_much(message, fields), Limits::default());
+        told(attempt(&loaded, "{}"))
+    };
+    assert_eq!(called(16, 0), "outcome");
+    for (message, fields) in [(-1, 0), (16, -1), (16, i32::MAX)] {
+        let came = called(message, fields);
+        assert!(
+            came == "trap" || came.contains("host-call data"),
+            "{message} {fields}: {came}"
         );
     }
 }

@@ -63,6 +63,43 @@ pub fn driver_beside(module: &str, more: &str) -> Vec<u8> {
     ))
 }
 
+/// A driver that calls `log.write` with these lengths of a message and of a list of fields, whatever its memory has.
+pub fn logs_so_much(message: i32, fields: i32) -> Vec<u8> {
+    component(&format!(
+        r#"(component
+            (import "beltline:driver/types@0.1.0" (instance $types
+                {TYPES}
+            ))
+            (import "beltline:driver/log@0.1.0" (instance $log
+                (type $level' (enum "trace" "debug" "info" "warn" "error"))
+                (export "level" (type $level (eq $level')))
+                (export "write" (func
+                    (param "level" $level) (param "message" string)
+                    (param "fields" (list (tuple string string)))))))
+            (alias export $types "request" (type $request))
+            (alias export $types "outcome" (type $outcome))
+            (alias export $types "failure" (type $failure))
+            (core module $memory
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+            (core instance $memory (instantiate $memory))
+            (core func $write (canon lower (func $log "write") (memory $memory "memory")))
+            (core module $module
+                (import "host" "write" (func $write (param i32 i32 i32 i32 i32)))
+                (func (export "reconcile") (param i32) (result i32)
+                    (call $write (i32.const 2) (i32.const 0) (i32.const {message})
+                        (i32.const 0) (i32.const {fields}))
+                    (i32.const 512)))
+            (core instance $core (instantiate $module
+                (with "host" (instance (export "write" (func $write))))))
+            (func $reconcile (param "req" $request) (result (result $outcome (error $failure)))
+                (canon lift (core func $core "reconcile")
+                    (memory $memory "memory") (realloc (func $memory "realloc"))))
+            (instance $reconciler (export "reconcile" (func $reconcile)))
+            (export "beltline:driver/reconciler@0.1.0" (instance $reconciler)))"#
+    ))
+}
+
 const TYPES: &str = r#"
     (type $json' string)
     (export "json" (type $json (eq $json')))

@@ -1,7 +1,7 @@
 //! Guests that fill the disk: whichever way they write, what is on the disk when they end is within their limits.
 
-use crate::belt::Bench;
-use crate::belt::guest;
+use crate::belt::{Bench, guest};
+use crate::live::Live;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
@@ -160,5 +160,26 @@ fn no_file_call_outlives_its_attempt() {
     let left = &step["output"];
     assert!(left["begin"].as_u64().unwrap() > 0, "{left}");
     assert_eq!(left["begin"], left["end"], "somebody wrote meanwhile");
+    assert_eq!(left["begin"], first["ledger"]["bytes_written"]);
+}
+
+/// The same where a person ends it in the middle of its writing and asks for it again.
+#[test]
+fn no_file_call_outlives_a_cancel() {
+    let bench = bench("outlive", "{written: 64GiB, cpu: 1m}", "timeout: 1m");
+    let mut live = Live::run(&bench, &[]);
+    live.until("writing");
+    live.interrupt();
+    live.until("stopping: ");
+    live.interrupt();
+    assert_eq!(live.end().code, 3);
+    let said = bench.belt(&["runs", "retry", "--state", "state", "-o", "json"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let step = &said.json()["steps"][0];
+    let left = &step["output"];
+    assert!(left["begin"].as_u64().unwrap() > 0, "{left}");
+    assert_eq!(left["begin"], left["end"], "somebody wrote meanwhile");
+    let first = &step["attempts"][0];
+    assert_eq!(first["failure"]["kind"], "cancelled");
     assert_eq!(left["begin"], first["ledger"]["bytes_written"]);
 }

@@ -7,6 +7,7 @@ mod folder;
 mod model;
 mod real_disk;
 mod seal;
+mod slow;
 
 use std::collections::BTreeMap;
 use std::fs;
