@@ -5,8 +5,8 @@
 //! that can touch the outside world begins only after everything before it is synced, and nothing unsynced is
 //! told to anybody. It never decides what happens next: that is the engine's.
 //!
-//! A run is driven on the thread that calls [`Runner::drive`], its attempts included: steps that run back to back
-//! hand nothing over between threads. Whoever drives many runs gives each a thread of its own.
+//! A run is one task, its attempts included: steps that run back to back hand nothing over between threads. Many runs
+//! share a few threads, for none is blocked but by a sync, a file call, or a guest until its next tick.
 
 mod answer;
 mod attempts;

@@ -1,10 +1,12 @@
 //! An attempt through the host against wasmtime by itself.
 
 use super::bare::Bare;
-use super::material::{attempt, folders, guest, host, load, root};
+use super::material::{attempt, driver, folders, guest, host, load, root};
 use super::rounds::{Effort, medians, timed};
 use super::table::{Goal, Table};
 use beltline::wasm::{Ended, Folder, Loaded, OUT, WORKSPACE};
+use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use tokio::runtime::{Builder, Runtime};
@@ -31,10 +33,7 @@ pub fn measure(effort: Effort, table: &mut Table) {
     let folder = tempfile::tempdir_in(root().join("target")).expect("target is there");
     let (noop, host, none) = (guest("noop"), host(), Arc::from([]));
     let granted = folders(folder.path());
-    let preopens = vec![
-        (folder.path().join("work"), WORKSPACE, FsPerms::ReadOnly),
-        (folder.path().join("out"), OUT, FsPerms::ReadWrite),
-    ];
+    let preopens = preopens(folder.path());
     let (bare, bare_granted) = (Bare::new(&noop, Vec::new()), Bare::new(&noop, preopens));
     let loaded = load(&host, &noop);
     let (turns, runtime) = (effort.turns(2_000), runtime());
@@ -124,6 +123,14 @@ pub fn measure(effort: Effort, table: &mut Table) {
     );
 }
 
+/// The same folders as [`folders`] makes.
+fn preopens(under: &Path) -> Vec<(PathBuf, &'static str, FsPerms)> {
+    vec![
+        (under.join("work"), WORKSPACE, FsPerms::ReadOnly),
+        (under.join("out"), OUT, FsPerms::ReadWrite),
+    ]
+}
+
 /// Each attempt on another thread than the one that waits for it.
 fn hand_over(loaded: &Arc<Loaded>, turns: u32) {
     let (ask, asked) = std::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>();
@@ -149,23 +156,46 @@ fn hand_over(loaded: &Arc<Loaded>, turns: u32) {
 /// What guests cost that do more than nothing.
 pub fn measure_guests(effort: Effort, table: &mut Table) {
     let (host, runtime, none) = (host(), runtime(), Arc::from([]));
-    let compute = guest("compute");
-    let (bare, loaded) = (Bare::new(&compute, Vec::new()), load(&host, &compute));
-    let with = format!(r#"{{"turns":{}}}"#, effort.turns(20_000_000));
-    let [alone, ours] = medians(
-        effort,
-        [
-            timed(|| bare.attempt(&with)),
-            timed(|| runtime.block_on(succeed(&loaded, &with, &none))),
-        ],
-    );
-    table.figure("a guest that computes, without epochs", alone / 1e3, "ms");
-    table.ratio(
-        "a guest that computes, through the host",
-        (ours / 1e3, "ms"),
-        (alone / 1e3, "without epochs"),
-        Some(Goal::AtMost(1.15)),
-    );
+    let folder = tempfile::tempdir_in(root().join("target")).expect("target is there");
+    let (granted, preopens) = (folders(folder.path()), preopens(folder.path()));
+    let lockfile = folder.path().join("work/Cargo.lock");
+    std::fs::copy(root().join("Cargo.lock"), lockfile).expect("it is the repository's own");
+    let text = json!({"name": "thing", "spec": {"list": [1, 2.5, true, null], "text": "words"}});
+    let guests = [
+        (driver("sbom"), json!({}), Some(1.15)),
+        (
+            guest("parse"),
+            json!({"text": text, "times": effort.turns(5_000)}),
+            None,
+        ),
+        (
+            guest("sieve"),
+            json!({"below": effort.turns(5_000_000)}),
+            None,
+        ),
+    ];
+    let names = [
+        "`sbom` of this repository",
+        "parsing JSON",
+        "a sieve of primes",
+    ];
+    for (name, (component, with, most)) in names.into_iter().zip(guests) {
+        let bare = Bare::new(&component, preopens.clone());
+        let (loaded, with) = (load(&host, &component), with.to_string());
+        let [alone, ours] = medians(
+            effort,
+            [
+                timed(|| bare.attempt(&with)),
+                timed(|| runtime.block_on(succeed(&loaded, &with, &granted))),
+            ],
+        );
+        table.ratio(
+            format!("guest that computes: {name}"),
+            (ours / 1e3, "ms"),
+            (alone / 1e3, "wasmtime alone, without epochs"),
+            most.map(Goal::AtMost),
+        );
+    }
 
     let grow = load(&host, &guest("memory"));
     let exhaust = |times: u32| {

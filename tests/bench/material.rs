@@ -28,9 +28,16 @@ pub fn root() -> PathBuf {
 
 /// The bytes of a guest of the tests.
 pub fn guest(name: &str) -> Vec<u8> {
-    let path = root().join("target/guests").join(format!("{name}.wasm"));
-    std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("`make guests`: {}: {error}", path.display()))
+    built(&format!("target/guests/{name}.wasm"), "make guests")
+}
+
+/// The bytes of a stock driver.
+pub fn driver(name: &str) -> Vec<u8> {
+    built(&format!("drivers/out/{name}.wasm"), "make drivers")
+}
+
+fn built(path: &str, how: &str) -> Vec<u8> {
+    std::fs::read(root().join(path)).unwrap_or_else(|error| panic!("`{how}`: {path}: {error}"))
 }
 
 /// A host without a cache.

@@ -1,6 +1,9 @@
 //! What the pages promise is there: commands, make targets, files behind links.
 
 use crate::belt::{Bench, root};
+use beltline::documents::{format_duration, limits};
+use beltline::text::size;
+use beltline::wasm::Limits;
 use std::fs;
 use std::path::PathBuf;
 
@@ -124,6 +127,53 @@ fn completions_are_there_for_the_usual_shells() {
         assert!(
             said.stdout.contains(sign) && said.stdout.contains("resume"),
             "{shell}"
+        );
+    }
+}
+
+#[test]
+fn the_page_of_the_sandbox_has_every_limit_as_it_is() {
+    let page = fs::read_to_string(root().join("docs/sandbox.md")).unwrap();
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with('|')).collect();
+    let Limits {
+        memory_bytes,
+        table_elements,
+        cpu,
+        output_bytes,
+        written_bytes,
+        files,
+        log_bytes,
+        log_lines,
+    } = Limits::default();
+    let counted = |count: u64| match count {
+        0..1_000 => count.to_string(),
+        _ => format!("{},{:03}", count / 1_000, count % 1_000),
+    };
+    let set = [
+        ("memory", size(memory_bytes), size(limits::MEMORY_BYTES_MAX)),
+        (
+            "tables",
+            counted(table_elements),
+            counted(limits::TABLE_ELEMENTS_MAX),
+        ),
+        ("cpu", format_duration(cpu), String::new()),
+        ("output", size(output_bytes), size(limits::OUTPUT_BYTES_MAX)),
+        (
+            "written",
+            size(written_bytes),
+            size(limits::WRITTEN_BYTES_MAX),
+        ),
+        ("files", counted(files), String::new()),
+        ("log", size(log_bytes), size(limits::LOG_BYTES_MAX)),
+        ("log_lines", counted(log_lines), String::new()),
+    ];
+    for (key, default, most) in set {
+        let key = format!("`{key}`");
+        let row = rows.iter().find(|row| row.contains(&key));
+        let row = row.unwrap_or_else(|| panic!("no row of {key}"));
+        assert!(
+            row.contains(&default) && row.contains(&most),
+            "{key}: {default}, {most}: {row}"
         );
     }
 }
