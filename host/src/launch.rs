@@ -7,6 +7,7 @@ mod error;
 mod folders;
 
 pub use error::LaunchError;
+use folders::Own;
 
 use crate::clock;
 use crate::digest::Digest;
@@ -133,6 +134,7 @@ fn check_kind(driver: &Driver, kind: &str) -> Result<(), LaunchError> {
 pub fn new_run(
     order: Order,
     used: BTreeMap<String, Driver>,
+    entries: &Config,
     wasm: &WasmHost,
     state: &StateFolder,
 ) -> Result<Launch, LaunchError> {
@@ -181,7 +183,8 @@ pub fn new_run(
         run: Arc::new(Run::new(id, Arc::new(plan), 1, created_ms)),
         head: Revision::default(),
     };
-    let drivers = step_drivers(&stored, &used, &loaded, state)?;
+    let own = Own::new(state, entries, &stored.record.config);
+    let drivers = step_drivers(&stored, &used, &loaded, &own)?;
     Ok(Launch {
         stored,
         drivers,
@@ -252,7 +255,8 @@ pub fn reopen(
     }
     make_out(&stored, &used)?;
     let loaded = load_all(&used, wasm)?;
-    let drivers = step_drivers(&stored, &used, &loaded, state)?;
+    let own = Own::new(state, entries, &stored.record.config);
+    let drivers = step_drivers(&stored, &used, &loaded, &own)?;
     Ok(Launch {
         stored,
         drivers,
@@ -305,7 +309,7 @@ fn step_drivers(
     stored: &StoredRun,
     used: &BTreeMap<String, Driver>,
     loaded: &BTreeMap<String, Arc<Loaded>>,
-    state: &StateFolder,
+    own: &Own,
 ) -> Result<Vec<StepDriver>, LaunchError> {
     let steps = stored.pipeline.steps.iter().map(|step| {
         let name = &step.driver;
@@ -313,7 +317,7 @@ fn step_drivers(
             let (name, config) = (name.clone(), stored.record.config.clone());
             return Err(LaunchError::Unregistered { name, config });
         };
-        let folders = folders::of_step(driver.grants, name, &step.id, &stored.record, state)?;
+        let folders = folders::of_step(driver.grants, name, &step.id, &stored.record, own)?;
         Ok(StepDriver {
             driver: Arc::<Loaded>::clone(loaded),
             folders: folders.into(),

@@ -41,8 +41,8 @@ pub trait Observer: Send + Sync {
     fn accepted(&self, run: &Run);
     /// The run has changed.
     fn changed(&self, run: &Run, events: &[Event]);
-    /// The runner waits for an attempt, until then at most. It looks up much later only where a file call of a guest
-    /// holds its thread up, which nothing in this process can end.
+    /// The runner waits for an attempt, until then at most; zero when it waits no more. It looks up much later only where
+    /// a file call of a guest holds its thread up, which nothing in this process can end.
     fn waiting(&self, until_ms: u64);
 }
 
@@ -223,13 +223,16 @@ impl Runner {
             .kept
             .unsynced_for()
             .map(|since| UNSYNCED_MAX.saturating_sub(since));
-        tokio::select! {
+        let happening = tokio::select! {
             biased;
             Some(input) = self.inbox.recv() => Happening::Input(input),
             news = self.attempts.next() => Happening::News(news),
             () = after(wake) => Happening::Tick,
             () = after(sync) => Happening::SyncIsDue,
-        }
+        };
+        // What takes long from here on is our own disk.
+        self.observer.waiting(0);
+        happening
     }
 
     fn finish(&mut self, finished: Finished) -> Result<(), RunnerError> {

@@ -186,7 +186,7 @@ impl State {
         };
         let used = launch::resolve(&order.pipeline, &config, &order.config, false);
         let used = used.expect("the guest is a driver");
-        launch::new_run(order, used, host, &self.state).expect("the run can be made")
+        launch::new_run(order, used, &config, host, &self.state).expect("the run can be made")
     }
 
     /// How often the store has synced.

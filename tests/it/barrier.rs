@@ -122,7 +122,7 @@ fn drive(bench: &Bench) -> (Vec<Seen>, Counters) {
     let wasm = WasmHost::new(HostSettings::default(), Arc::new(|_| {})).unwrap();
     let state = StateFolder::locate(Some(&bench.path("state"))).unwrap();
     state.make().unwrap();
-    let launch = launch::new_run(order, used, &wasm, &state).unwrap();
+    let launch = launch::new_run(order, used, config, &wasm, &state).unwrap();
     launch::keep(&launch, &state).unwrap();
     let diary = Diary::default();
     let store = Embedded::open(&state.store()).unwrap();

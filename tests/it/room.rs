@@ -124,7 +124,7 @@ impl Host {
         };
         let config = &documents.configs[0];
         let used = launch::resolve(&order.pipeline, config, &order.config, false).unwrap();
-        let launch = launch::new_run(order, used, &self.wasm, &self.state).unwrap();
+        let launch = launch::new_run(order, used, config, &self.wasm, &self.state).unwrap();
         launch::keep(&launch, &self.state).unwrap();
         let id = launch.stored.run.id;
         let (ask, inbox) = unbounded_channel();

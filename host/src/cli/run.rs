@@ -69,7 +69,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
         out: args.out,
         rerun_of: None,
     };
-    let launch = launch::new_run(order, used, &wasm, &state)?;
+    let launch = launch::new_run(order, used, &written.config, &wasm, &state)?;
     let bench = match opened {
         Some(bench) => bench,
         None => {

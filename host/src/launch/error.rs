@@ -76,6 +76,14 @@ pub enum LaunchError {
         /// What the operator can do instead.
         instead: &'static str,
     },
+    /// A folder of the operating system's.
+    #[error("{what} `{}` has folders of the system, which tell of the host and all its processes; name another", path.display())]
+    System {
+        /// What it is to be.
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+    },
     /// A folder that is not there.
     #[error("{what} `{}` is no folder that can be used", path.display())]
     Folder {
@@ -110,7 +118,8 @@ impl LaunchError {
             | LaunchError::Plan(_)
             | LaunchError::PipelineTooLarge { .. }
             | LaunchError::NoWorkspace { .. }
-            | LaunchError::OwnFiles { .. } => false,
+            | LaunchError::OwnFiles { .. }
+            | LaunchError::System { .. } => false,
         }
     }
 }

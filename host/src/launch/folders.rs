@@ -4,7 +4,7 @@
 //! in it could grant itself anything.
 
 use super::LaunchError;
-use crate::documents::Grants;
+use crate::documents::{Config, DriverEntry, Grants};
 use crate::durable;
 use crate::records::RunRecord;
 use crate::state::StateFolder;
@@ -13,28 +13,28 @@ use beltline_wire::{OutAccess, WorkspaceAccess};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Folders that tell of the host and of all its processes.
+const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// The folders that a driver with these grants sees in a step of this run.
 pub(super) fn of_step(
     grants: Grants,
     driver: &str,
     step: &str,
     record: &RunRecord,
-    state: &StateFolder,
+    own: &Own,
 ) -> Result<Vec<Folder>, LaunchError> {
-    let cache = Cache::default_path().ok();
-    let own = [Some(state.root()), Some(&record.config), cache.as_deref()];
-    let own = own.into_iter().flatten().collect::<Vec<_>>();
-    let outs = state.outs();
-    let refuse = |folder: &Path, grant, instead| match holds(&own, &outs, folder) {
-        None => Ok(()),
-        Some(own) => Err(LaunchError::OwnFiles {
-            driver: driver.to_owned(),
-            grant,
-            own: own.to_owned(),
-            folder: folder.to_owned(),
-            instead,
-        }),
-    };
+    let refuse =
+        |folder: &Path, other: Option<&Path>, grant, instead| match own.in_the_way(folder, other) {
+            None => Ok(()),
+            Some(own) => Err(LaunchError::OwnFiles {
+                driver: driver.to_owned(),
+                grant,
+                own: own.to_owned(),
+                folder: folder.to_owned(),
+                instead,
+            }),
+        };
     let mut folders = Vec::new();
     if grants.workspace > WorkspaceAccess::None {
         let Some(host) = record.workspace.clone() else {
@@ -45,7 +45,7 @@ pub(super) fn of_step(
         let writable = grants.workspace == WorkspaceAccess::Rw;
         if writable {
             let instead = "work on another folder, or grant `ro`";
-            refuse(&host, "workspace: rw", instead)?;
+            refuse(&host, Some(&record.out), "workspace: rw", instead)?;
         }
         folders.push(Folder {
             host,
@@ -55,7 +55,7 @@ pub(super) fn of_step(
     }
     if grants.out > OutAccess::None {
         let instead = "choose another folder as `--out`";
-        refuse(&record.out, "out: rw", instead)?;
+        refuse(&record.out, record.workspace.as_deref(), "out: rw", instead)?;
         folders.push(Folder {
             host: record.out.clone(),
             guest: OUT,
@@ -68,7 +68,13 @@ pub(super) fn of_step(
 /// The directory to work on: absolute, and there.
 pub(super) fn workspace(path: &Path) -> Result<PathBuf, LaunchError> {
     check(path)?;
-    std::fs::canonicalize(path).map_err(refused("workspace", path))
+    let workspace = std::fs::canonicalize(path).map_err(refused("workspace", path))?;
+    let is_system = SYSTEM.iter().any(|system| workspace.starts_with(system));
+    if is_system || workspace.parent().is_none() {
+        let (what, path) = ("workspace", path.to_owned());
+        return Err(LaunchError::System { what, path });
+    }
+    Ok(workspace)
 }
 
 /// Where steps put what they make: absolute, and no file.
@@ -89,17 +95,54 @@ fn check(workspace: &Path) -> Result<(), LaunchError> {
     entries.map(drop).map_err(refused("workspace", workspace))
 }
 
-/// What of our own a folder holds or lies in. What runs have made is theirs.
-fn holds<'own>(own: &[&'own Path], outs: &Path, folder: &Path) -> Option<&'own Path> {
-    let folder = real(folder);
-    if folder.starts_with(real(outs)) {
-        return None;
+/// What a driver must not be able to write to: it could grant itself anything.
+pub(super) struct Own {
+    paths: Vec<PathBuf>,
+    /// What runs have made is theirs.
+    outs: PathBuf,
+}
+
+impl Own {
+    /// The state, the compiled code, the operator's file, and every driver that it does not pin.
+    pub(super) fn new(state: &StateFolder, entries: &Config, config: &Path) -> Self {
+        let folder = config.parent().unwrap_or(Path::new("."));
+        let drivers = entries.drivers.values().filter_map(|entry| match entry {
+            DriverEntry::Wasm(driver) if driver.digest.is_none() => Some(folder.join(&driver.path)),
+            DriverEntry::Wasm(_) | DriverEntry::Native(_) => None,
+        });
+        let mut paths = vec![state.root().to_owned(), config.to_owned()];
+        paths.extend(Cache::default_path());
+        paths.extend(drivers);
+        let outs = state.outs();
+        Own { paths, outs }
     }
-    let mut own = own.iter().copied();
-    own.find(|own| {
-        let own = real(own);
-        own.starts_with(&folder) || folder.starts_with(&own)
-    })
+
+    /// What forbids that a folder is given to be written to: what of ours it holds or lies in, or the other folder of
+    /// the run where that is inside it, for it could be exchanged for a link.
+    fn in_the_way<'o>(&'o self, folder: &Path, other: Option<&'o Path>) -> Option<&'o Path> {
+        let folder = real(folder);
+        let held = other.filter(|other| {
+            let is_inside = |place: &PathBuf| place.starts_with(&folder) && *place != folder;
+            places(other).iter().any(is_inside)
+        });
+        if held.is_some() || folder.starts_with(real(&self.outs)) {
+            return held;
+        }
+        let mut own = self.paths.iter().map(PathBuf::as_path);
+        own.find(|own| {
+            let holds = places(own).iter().any(|place| place.starts_with(&folder));
+            holds || folder.starts_with(real(own))
+        })
+    }
+}
+
+/// Where a path really is, and each part of it as it is written: one that is a link could be exchanged.
+fn places(path: &Path) -> Vec<PathBuf> {
+    let parts = path.ancestors().filter_map(|part| {
+        let (parent, name) = (part.parent()?, part.file_name()?);
+        Some(real(parent).join(name))
+    });
+    parts.chain([real(path)]).collect()
 }
 
 /// A path without links, as far as it is there.

@@ -2,7 +2,7 @@
 //!
 //! A file of it is native code, so it owns who may have written it: the folder is this user's alone, and every entry
 //! bears a keyed hash of its bytes, of the component's digest and of the engine that compiled it. The hash is taken
-//! on the mapping that is then run. An entry that is not right in every point is compiled again, and why is said;
+//! in the memory that is then run. An entry that is not right in every point is compiled again, and why is said;
 //! nothing in here is ever needed, so all of it may be removed at any moment.
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //! ```
 
 mod folder;
-mod mapping;
+mod memory;
 
 use crate::digest::Digest;
 use folder::Folder;
@@ -22,10 +22,13 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-pub(super) use mapping::Publisher;
+pub(super) use memory::Publisher;
 
 /// Bytes of all entries together. When one more would be over it, those go that were loaded longest ago.
 pub const CACHE_BYTES_MAX: u64 = 1 << 30;
+
+/// One entry: code of the largest driver file, several times over.
+const ENTRY_BYTES_MAX: u64 = 512 << 20;
 
 const TAG_BYTES: usize = blake3::OUT_LEN;
 
@@ -118,16 +121,19 @@ impl Cache {
         digest: Digest,
     ) -> Result<Option<Component>, CacheError> {
         let name = entry_name(engine, digest);
-        let Some(file) = self.folder.entry(&name)? else {
+        let Some((mut file, len)) = self.folder.entry(&name)? else {
             return Ok(None);
         };
         let path = self.folder.path(&name);
-        let mapping = mapping::map(&file).map_err(|source| CacheError::Io {
-            doing: "map",
+        if len > ENTRY_BYTES_MAX {
+            return Err(CacheError::Wrong(path));
+        }
+        let memory = memory::read(&mut file, len as usize).map_err(|source| CacheError::Io {
+            doing: "read",
             path: path.clone(),
             source,
         })?;
-        let Some((code, tag)) = mapping.split_last_chunk::<TAG_BYTES>() else {
+        let Some((code, tag)) = memory.split_last_chunk::<TAG_BYTES>() else {
             return Err(CacheError::Wrong(path));
         };
         // In constant time, as blake3 compares its hashes.
@@ -135,7 +141,7 @@ impl Cache {
             return Err(CacheError::Wrong(path));
         }
         self.folder.touch(&file);
-        let loaded = mapping::load(engine, mapping, TAG_BYTES);
+        let loaded = memory::load(engine, memory, TAG_BYTES);
         let component = loaded.map_err(|source| CacheError::Refused { path, source })?;
         Ok(Some(component))
     }

@@ -6,7 +6,8 @@
 use super::bindings::beltline::driver::types::Failure as GuestFailure;
 use super::guest::Guest;
 use super::limits::{
-    HOST_CALL_BYTES, LIVE_RESOURCES, MESSAGE_BYTES, OverLimit, RANDOM_BYTES, STACK_BYTES,
+    HOST_CALL_BYTES, HTTP_FIELD_BYTES, LIVE_RESOURCES, MESSAGE_BYTES, OverLimit, RANDOM_BYTES,
+    STACK_BYTES,
 };
 use crate::text;
 use std::sync::Arc;
@@ -76,10 +77,13 @@ fn over(error: &wasmtime::Error) -> Option<OverLimit> {
         let limit = "handles";
         return Some(OverLimit { limit, value });
     }
-    // wasmtime gives these two no type. Its words are pinned with its version, and by the tests.
+    // wasmtime gives these no type. Its words are pinned with its version, and by the tests.
     let words = error.root_cause().to_string();
     if words.contains("fuel allocated for hostcalls has been exhausted") {
         return Some(OverLimit::bytes("host-call data", HOST_CALL_BYTES as u64));
+    }
+    if words.contains("total size of fields exceeds limit") {
+        return Some(OverLimit::bytes("http fields", HTTP_FIELD_BYTES as u64));
     }
     let is_random = words.starts_with("requested len ") && words.contains(" exceeds limit ");
     is_random.then(|| OverLimit::bytes("random data", RANDOM_BYTES))

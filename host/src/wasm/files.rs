@@ -7,8 +7,10 @@
 
 mod streams;
 
-use super::limits::OverLimit;
+use super::limits::{LISTED_BYTES, OPEN_FILES, OverLimit};
 use super::meter::Meter;
+use futures::FutureExt;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use streams::{Reader, Writer};
 use wasmtime::component::{HasData, Resource};
@@ -56,8 +58,37 @@ impl Allowance {
     }
 }
 
+/// What a guest has open, by handle.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    files: HashSet<u32>,
+    /// With the size of the folder.
+    listings: HashMap<u32, u64>,
+}
+
+impl Held {
+    fn may_open(&self) -> FsResult<()> {
+        if self.files.len() >= OPEN_FILES {
+            let value = format!("{OPEN_FILES} at once");
+            let limit = "open files";
+            return Err(FsError::trap(OverLimit { limit, value }));
+        }
+        Ok(())
+    }
+
+    fn may_list(&self, folder_bytes: u64) -> FsResult<()> {
+        let listed: u64 = self.listings.values().sum();
+        if !self.listings.is_empty() && listed.saturating_add(folder_bytes) > LISTED_BYTES {
+            let over = OverLimit::bytes("listed folders", LISTED_BYTES);
+            return Err(FsError::trap(over));
+        }
+        Ok(())
+    }
+}
+
 /// The file calls of one guest.
 pub(super) struct Files<'a> {
+    pub(super) held: &'a mut Held,
     pub(super) inner: WasiFilesystemCtxView<'a>,
     pub(super) allowance: &'a Arc<Allowance>,
 }
@@ -108,7 +139,6 @@ impl HostDescriptor for Files<'_> {
         get_flags(fd: Fd) -> FsResult<DescriptorFlags>;
         get_type(fd: Fd) -> FsResult<DescriptorType>;
         set_times(fd: Fd, accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()>;
-        read_directory(fd: Fd) -> FsResult<Resource<DirectoryEntryStream>>;
         sync(fd: Fd) -> FsResult<()>;
         stat(fd: Fd) -> FsResult<DescriptorStat>;
         stat_at(fd: Fd, flags: PathFlags, path: String) -> FsResult<DescriptorStat>;
@@ -130,18 +160,25 @@ impl HostDescriptor for Files<'_> {
         Ok(read)
     }
 
+    async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
+        let bytes = self.size(&fd).await?;
+        self.held.may_list(bytes)?;
+        let listing = HostDescriptor::read_directory(&mut self.inner, fd).await?;
+        self.held.listings.insert(listing.rep(), bytes);
+        Ok(listing)
+    }
+
+    /// What a file grows by counts, be it by a gap: who copies it out later meets every byte.
     async fn write(&mut self, fd: Fd, bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
-        self.may_write(bytes.len() as u64)?;
+        let gap = offset.saturating_sub(self.size(&fd).await?);
+        self.may_write(gap.saturating_add(bytes.len() as u64))?;
         let written = HostDescriptor::write(&mut self.inner, fd, bytes, offset).await?;
-        self.allowance.wrote(written);
+        self.allowance.wrote(gap + written);
         Ok(written)
     }
 
-    /// Growing a file counts as writing it: who copies it out later meets every byte.
     async fn set_size(&mut self, fd: Fd, size: Filesize) -> FsResult<()> {
-        let same = Resource::new_borrow(fd.rep());
-        let now = HostDescriptor::stat(&mut self.inner, same).await?.size;
-        let more = size.saturating_sub(now);
+        let more = size.saturating_sub(self.size(&fd).await?);
         self.may_write(more)?;
         HostDescriptor::set_size(&mut self.inner, fd, size).await?;
         self.allowance.wrote(more);
@@ -165,6 +202,7 @@ impl HostDescriptor for Files<'_> {
             // Why it was not found the call itself says, in its own words.
             Err(_) => open_flags.contains(OpenFlags::CREATE),
         };
+        self.held.may_open()?;
         if makes {
             self.allowance.may_make()?;
         }
@@ -174,6 +212,7 @@ impl HostDescriptor for Files<'_> {
         if makes {
             self.allowance.made();
         }
+        self.held.files.insert(opened.rep());
         Ok(opened)
     }
 
@@ -217,7 +256,12 @@ impl HostDescriptor for Files<'_> {
         fd: Fd,
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
+        let size = self.size(&fd).now_or_never();
+        let size = size.expect("file calls are allowed to block the attempt's thread")?;
+        let gap = offset.saturating_sub(size);
+        self.may_write(gap)?;
         let stream = HostDescriptor::write_via_stream(&mut self.inner, fd, offset)?;
+        self.allowance.wrote(gap);
         self.metered(stream)
     }
 
@@ -227,6 +271,7 @@ impl HostDescriptor for Files<'_> {
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
+        self.held.files.remove(&fd.rep());
         HostDescriptor::drop(&mut self.inner, fd)
     }
 }
@@ -240,11 +285,18 @@ impl HostDirectoryEntryStream for Files<'_> {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.held.listings.remove(&stream.rep());
         HostDirectoryEntryStream::drop(&mut self.inner, stream)
     }
 }
 
 impl Files<'_> {
+    /// Of an open file or folder, in bytes.
+    async fn size(&mut self, fd: &Fd) -> FsResult<u64> {
+        let same = Resource::new_borrow(fd.rep());
+        Ok(HostDescriptor::stat(&mut self.inner, same).await?.size)
+    }
+
     fn may_write(&self, bytes: u64) -> FsResult<()> {
         self.allowance.may_write(bytes).map_err(FsError::trap)
     }

@@ -4,8 +4,8 @@
 //! of a guest outlives its call. Grants decide what is in here; what is not granted is linked and refuses.
 
 use super::context::RunContext;
-use super::files::{Allowance, Files};
-use super::limits::{LIVE_RESOURCES, Limits, Memory, RANDOM_BYTES};
+use super::files::{Allowance, Files, Held};
+use super::limits::{HTTP_FIELD_BYTES, LIVE_RESOURCES, Limits, Memory, RANDOM_BYTES};
 use super::meter::Meter;
 use super::network::DeniedHttp;
 use super::step_log::StepLog;
@@ -24,6 +24,7 @@ pub struct Guest {
     denied_http: DeniedHttp,
     table: ResourceTable,
     allowance: Arc<Allowance>,
+    held: Held,
     /// Counts what it uses.
     pub meter: Arc<Meter>,
     /// Counts memory and tables.
@@ -86,6 +87,8 @@ impl Guest {
                         .context(format!("cannot open `{host}` for {}", folder.guest))
                 })?;
         }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HTTP_FIELD_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(LIVE_RESOURCES);
         let allowance = Allowance {
@@ -95,10 +98,11 @@ impl Guest {
         };
         Ok(Guest {
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http,
             denied_http: DeniedHttp(Arc::clone(&meter)),
             table,
             allowance: Arc::new(allowance),
+            held: Held::default(),
             memory: Memory::new(limits, Arc::clone(&meter)),
             meter,
             log,
@@ -115,8 +119,11 @@ impl Guest {
             ctx: self.wasi.filesystem(),
             table: &mut self.table,
         };
-        let allowance = &self.allowance;
-        Files { inner, allowance }
+        Files {
+            held: &mut self.held,
+            inner,
+            allowance: &self.allowance,
+        }
     }
 }
 

@@ -25,6 +25,16 @@ pub const HOST_CALL_BYTES: usize = 4 << 20;
 /// Resource handles (files, streams, pollables) alive at once: the usual limit of open files of a process.
 pub const LIVE_RESOURCES: usize = 1024;
 
+/// Files and folders open at once: a quarter of what one process is usually allowed.
+pub const OPEN_FILES: usize = 256;
+
+/// Folders that are being listed, by their own size on the disk, all together: a listing is read whole, into some ten
+/// times of that. One listing is always allowed.
+pub const LISTED_BYTES: u64 = 8 << 20;
+
+/// Header fields that a guest builds for HTTP, of one set of them: it can send none, and has a thousand handles.
+pub const HTTP_FIELD_BYTES: usize = 8 << 10;
+
 /// Random bytes of one call: the host makes them before the guest sees them.
 pub const RANDOM_BYTES: u64 = 64 << 10;
 

@@ -223,5 +223,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     linker.allow_shadowing(true);
     types::add_to_linker::<Guest, HasFiles>(&mut linker, Guest::files)?;
     network::deny_sockets(&mut linker)?;
+    network::deny_bodies(&mut linker)?;
     Ok(linker)
 }

@@ -10,6 +10,8 @@ use wasmtime::component::{ComponentNamedList, Lift, Linker, Resource};
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::ResolveAddressStream;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
 use wasmtime_wasi::p2::{Network, TcpSocket, UdpSocket};
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
+use wasmtime_wasi_http::p2::types::{HostOutgoingRequest, HostOutgoingResponse};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks};
 
 /// Puts a refusal that counts in the place of every call by which a guest can begin to use a network.
@@ -24,6 +26,27 @@ pub(super) fn deny_sockets(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let denied = ErrorCode::PermanentResolverFailure;
     type Name = (Resource<Network>, String);
     deny::<Name, ResolveAddressStream>(linker, "ip-name-lookup", "resolve-addresses", denied)
+}
+
+/// Refuses the bodies of messages that cannot be sent anyhow: each would hold megabytes of the host's.
+///
+/// # Errors
+/// As [`deny_sockets`].
+pub(super) fn deny_bodies(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    deny_body::<HostOutgoingRequest>(linker, "[method]outgoing-request.body")?;
+    deny_body::<HostOutgoingResponse>(linker, "[method]outgoing-response.body")
+}
+
+fn deny_body<Message: 'static>(linker: &mut Linker<Guest>, call: &str) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("wasi:http/types@0.2.12")?;
+    instance.func_wrap(
+        call,
+        move |guest: StoreContextMut<'_, Guest>, _: (Resource<Message>,)| {
+            guest.data().meter.deny();
+            let refused: Result<Resource<HostOutgoingBody>, ()> = Err(());
+            Ok((refused,))
+        },
+    )
 }
 
 fn deny<Arguments, Made>(

@@ -126,7 +126,7 @@ pub(super) fn rerun(which: &Which, anew: Anew) -> Result<ExitCode, Stop> {
     };
     let used = launch::same(&stored, &entries, &bench.state)?;
     workbench::say_drivers(&used, which.common.output);
-    let launch = launch::new_run(order, used, &wasm, &bench.state)?;
+    let launch = launch::new_run(order, used, &entries, &wasm, &bench.state)?;
     launch::keep(&launch, &bench.state)?;
     finish(&bench, launch, None, which.common.output)
 }

@@ -1,13 +1,13 @@
 //! The folder of compiled code: whose it is, its key, its entries, and how much of them there may be.
 
 use super::CacheError;
+use crate::clock;
 use rustix::fs::{OFlags, Timestamps, UTIME_NOW, UTIME_OMIT};
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What the names of entries end with.
 pub(super) const ENTRY: &str = "code";
@@ -15,8 +15,8 @@ pub(super) const ENTRY: &str = "code";
 const KEY: &str = "key";
 const UNFINISHED: &str = "new";
 
-/// Told apart from those of other processes by the process id.
-static UNFINISHED_FILES: AtomicU64 = AtomicU64::new(0);
+/// What was not finished by then was left by a process that is no more.
+const UNFINISHED_MAX: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
@@ -44,8 +44,7 @@ impl Folder {
         if self.read(KEY)?.is_none() {
             let mut key = [0; N];
             let path = self.path(KEY);
-            rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
-                .map_err(|error| failed("make", &path)(error.into()))?;
+            random(&mut key).map_err(failed("make", &path))?;
             let unfinished = self.unfinished(&[&key])?;
             // Of two that make one at once, both use that of the first.
             let linked = fs::hard_link(&unfinished, &path);
@@ -58,7 +57,7 @@ impl Folder {
             }
         }
         let mut key = Vec::new();
-        if let Some(file) = self.read(KEY)? {
+        if let Some((file, _)) = self.read(KEY)? {
             let read = file.take(N as u64 + 1).read_to_end(&mut key);
             read.map_err(failed("read", &self.path(KEY)))?;
         }
@@ -70,12 +69,12 @@ impl Folder {
         })
     }
 
-    /// An entry that this user alone can have written; `None` where there is none.
-    pub(super) fn entry(&self, name: &str) -> Result<Option<File>, CacheError> {
+    /// An entry that this user alone can have written, and its length; `None` where there is none.
+    pub(super) fn entry(&self, name: &str) -> Result<Option<(File, u64)>, CacheError> {
         self.read(name)
     }
 
-    fn read(&self, name: &str) -> Result<Option<File>, CacheError> {
+    fn read(&self, name: &str) -> Result<Option<(File, u64)>, CacheError> {
         let path = self.path(name);
         // No link, and no waiting for whoever writes into a pipe.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -94,7 +93,7 @@ impl Folder {
             return Err(foreign(&path, "is no file"));
         }
         check(&path, &found)?;
-        Ok(Some(file))
+        Ok(Some((file, found.len())))
     }
 
     /// Notes that an entry was of use just now: it is the last to go. Where that cannot be noted it goes earlier.
@@ -121,16 +120,14 @@ impl Folder {
     }
 
     fn unfinished(&self, parts: &[&[u8]]) -> Result<PathBuf, CacheError> {
-        let number = UNFINISHED_FILES.fetch_add(1, Ordering::Relaxed);
-        let path = self.path(&format!("{}-{number}.{UNFINISHED}", std::process::id()));
+        let mut number = [0; 8];
+        random(&mut number).map_err(failed("write", &self.0))?;
+        let number = u64::from_le_bytes(number);
+        let path = self.path(&format!("{number:016x}.{UNFINISHED}"));
         let write = || -> io::Result<()> {
             let mut options = OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(&path)?;
-            file.set_permissions(Permissions::from_mode(0o600))?;
+            options.write(true).create_new(true).mode(0o600);
+            let mut file = options.open(&path)?;
             parts.iter().try_for_each(|part| file.write_all(part))
         };
         write().map_err(|error| {
@@ -146,9 +143,12 @@ impl Folder {
         let mut entries = self.entries().map_err(failed("list", &self.0))?;
         entries.sort_by_key(|entry| entry.used);
         let mut sum: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        let now = clock::system_time(clock::now_ms());
         for entry in entries {
-            if sum.saturating_add(more) <= bytes_max {
-                break;
+            let age = now.duration_since(entry.used).unwrap_or_default();
+            let is_left = !entry.is_finished && age > UNFINISHED_MAX;
+            if !is_left && sum.saturating_add(more) <= bytes_max {
+                continue;
             }
             // Somebody else may have removed it; and who has it mapped keeps it.
             let _ = fs::remove_file(&entry.path);
@@ -166,10 +166,12 @@ impl Folder {
             if !matches!(extension, Some(ENTRY | UNFINISHED)) {
                 continue;
             }
+            let is_finished = extension == Some(ENTRY);
             // One that is gone meanwhile takes no room.
             if let Ok(metadata) = found.metadata() {
                 entries.push(Entry {
                     path,
+                    is_finished,
                     bytes: metadata.len(),
                     used: metadata.modified()?,
                 });
@@ -181,8 +183,17 @@ impl Folder {
 
 struct Entry {
     path: PathBuf,
+    is_finished: bool,
     bytes: u64,
     used: SystemTime,
+}
+
+fn random(bytes: &mut [u8]) -> io::Result<()> {
+    let filled = rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())?;
+    match filled == bytes.len() {
+        true => Ok(()),
+        false => Err(ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// Refuses what another user could have written.

@@ -1,36 +1,34 @@
 //! Compiled code in memory: the one place with `unsafe`, for native code cannot be checked, only its writer.
+//!
+//! It is read into memory of our own, hashed there and run from there. A mapping of the file would be faster by some
+//! milliseconds, and would end the process when somebody cuts the file short.
 
 #![allow(unsafe_code)]
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use rustix::mm::{MprotectFlags, mprotect};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ptr::NonNull;
 use wasmtime::component::Component;
 use wasmtime::{CustomCodeMemory, Engine};
 
-/// Maps a file whole, to read: privately, so that nobody who gives out its pages for writing writes to the file.
-pub(super) fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: nobody changes the file while it is mapped: entries are written under another name and renamed, and
-    // the folder and the file were found to be this user's alone. Whoever is this user can do as he likes anyway.
-    unsafe {
-        memmap2::MmapOptions::new()
-            .populate()
-            .map_copy_read_only(file)
-    }
+/// Reads a file of that length into memory that can be made executable.
+pub(super) fn read(file: &mut File, len: usize) -> io::Result<Mmap> {
+    let mut memory = MmapMut::map_anon(len)?;
+    file.read_exact(&mut memory)?;
+    memory.make_read_only()
 }
 
-/// Loads the code at the start of a mapping, all of it but the last `behind` bytes.
+/// Loads the code at the start of that memory, all of it but the last `behind` bytes.
 ///
-/// The mapping is never taken away again: a component may be held by any attempt under way. It is the file's own
-/// pages, which the system can drop and read again.
-pub(super) fn load(engine: &Engine, mapping: Mmap, behind: usize) -> wasmtime::Result<Component> {
-    let mapping: &'static Mmap = Box::leak(Box::new(mapping));
-    let code = mapping.get(..mapping.len().saturating_sub(behind));
+/// The memory is never given back: a component may be held by any attempt under way.
+pub(super) fn load(engine: &Engine, memory: Mmap, behind: usize) -> wasmtime::Result<Component> {
+    let memory: &'static Mmap = Box::leak(Box::new(memory));
+    let code = memory.get(..memory.len().saturating_sub(behind));
     let code = NonNull::from(code.unwrap_or_default());
-    // SAFETY: the bytes are what `Component::serialize` gave to a host of this user: their keyed hash, taken on this
-    // mapping, says so. They stay mapped and unchanged as long as the process lives.
+    // SAFETY: the bytes are what `Component::serialize` gave to a host of this user: their keyed hash, taken in this
+    // very memory, says so. They stay there unchanged as long as the process lives.
     unsafe { Component::deserialize_raw(engine, code) }
 }
 
