@@ -13,6 +13,7 @@ mod stop;
 mod workbench;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::ExitCode;
 use stop::Stop;
 
@@ -58,6 +59,7 @@ enum Format {
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    raise_open_files();
     let done = match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Lint(args) => lint::lint(&args),
@@ -66,6 +68,17 @@ pub fn main() -> ExitCode {
         Verb::Completions { shell } => completions(shell),
     };
     done.unwrap_or_else(Stop::report)
+}
+
+/// Allows this process as many open files as it may allow itself: guests hold some, and must not leave the host without.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where that is refused the limit stays as it is.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Stop> {

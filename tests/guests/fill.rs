@@ -71,6 +71,12 @@ fn act(
     let (name, size) = (format!("made{time}"), bytes.len() as u64);
     match way {
         "write" => file.write(bytes, time * size).map(drop),
+        "write_far" => file.write(b"x", size).map(drop),
+        "stream_far" => file.write_via_stream(size).map(|stream| {
+            stream
+                .blocking_write_and_flush(b"x")
+                .expect("it can be written");
+        }),
         "read" => file.read(size, time * size).map(drop),
         "set_size" => file.set_size((time + 1) * size),
         "file" => open(folder, &name, OpenFlags::CREATE | OpenFlags::EXCLUSIVE).map(drop),

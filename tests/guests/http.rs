@@ -1,4 +1,5 @@
-//! Sends a request to `http://<with.authority>/` through WASI's own HTTP, and leaves what came of it.
+//! Sends a request to `http://<with.authority>/` through WASI's own HTTP, and leaves what came of it. Or builds so much
+//! of one that the host would have to hold: `with.field_bytes` of header fields, or a `with.body`.
 
 use guests::{Failure, Outcome, Request, json, left};
 use wasi::http::outgoing_handler::handle;
@@ -8,7 +9,19 @@ guests::guest!(reconcile);
 
 fn reconcile(request: Request) -> Result<Outcome, Failure> {
     let with = guests::with(&request);
+    if let Some(bytes) = with["field_bytes"].as_u64() {
+        let value = vec![b'x'; 1 << 10];
+        let fields = Fields::new();
+        for n in 0..bytes >> 10 {
+            fields
+                .append(&format!("field-{n}"), &value)
+                .expect("the host takes the field");
+        }
+    }
     let outgoing = OutgoingRequest::new(Fields::new());
+    if with["body"] == true {
+        return left(json!(outgoing.body().is_ok()));
+    }
     let is_set = outgoing.set_scheme(Some(&Scheme::Http)).is_ok()
         && outgoing.set_authority(with["authority"].as_str()).is_ok()
         && outgoing.set_path_with_query(Some("/")).is_ok();
@@ -76,11 +89,15 @@ wit_bindgen::generate!({
                     HTTP-upgrade-failed, HTTP-protocol-error, loop-detected, configuration-error,
                     internal-error(option<string>),
                 }
+                variant header-error { invalid-syntax, forbidden, immutable }
                 resource fields {
                     constructor();
+                    append: func(name: string, value: list<u8>) -> result<_, header-error>;
                 }
+                resource outgoing-body;
                 resource outgoing-request {
                     constructor(headers: fields);
+                    body: func() -> result<outgoing-body>;
                     set-path-with-query: func(path-with-query: option<string>) -> result;
                     set-scheme: func(scheme: option<scheme>) -> result;
                     set-authority: func(authority: option<string>) -> result;

@@ -68,7 +68,9 @@ mod beyond_std {
                         not-empty, not-recoverable, unsupported, no-tty, no-such-device, overflow,
                         not-permitted, pipe, read-only, invalid-seek, text-file-busy, cross-device,
                     }
-                    resource descriptor {
+                    resource directory-entry-stream;
+                resource descriptor {
+                    read-directory: func() -> result<directory-entry-stream, error-code>;
                         read-via-stream: func(offset: filesize) -> result<input-stream, error-code>;
                         write-via-stream: func(offset: filesize) -> result<output-stream, error-code>;
                         append-via-stream: func() -> result<output-stream, error-code>;

@@ -15,6 +15,7 @@ use beltline::wasm::{HostSettings, WasmHost};
 use beltline_engine::{Event, Run, RunStatus};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What happened, in order.
@@ -34,6 +35,7 @@ type Diary = Arc<Mutex<Vec<Seen>>>;
 struct Watched {
     store: Embedded,
     diary: Diary,
+    waits_until_ms: Arc<AtomicU64>,
 }
 
 impl Store for Watched {
@@ -76,6 +78,11 @@ impl Store for Watched {
 
     fn sync(&self, upto: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
+            let waits_until_ms = self.waits_until_ms.load(Ordering::Relaxed);
+            assert_eq!(
+                waits_until_ms, 0,
+                "a slow disk would be taken for a guest's file call"
+            );
             self.store.sync(upto).await?;
             self.diary.lock().unwrap().push(Seen::Sync(upto));
             Ok(())
@@ -96,12 +103,15 @@ impl LogSink for Lines {
     }
 }
 
-struct Nobody;
+/// Keeps until when the runner waits.
+struct Waits(Arc<AtomicU64>);
 
-impl Observer for Nobody {
+impl Observer for Waits {
     fn accepted(&self, _: &Run) {}
     fn changed(&self, _: &Run, _: &[Event]) {}
-    fn waiting(&self, _: u64) {}
+    fn waiting(&self, until_ms: u64) {
+        self.0.store(until_ms, Ordering::Relaxed);
+    }
 }
 
 /// Takes the bench's pipeline through to its end and tells what was seen.
@@ -126,9 +136,11 @@ fn drive(bench: &Bench) -> (Vec<Seen>, Counters) {
     launch::keep(&launch, &state).unwrap();
     let diary = Diary::default();
     let store = Embedded::open(&state.store()).unwrap();
+    let waits_until_ms = Arc::<AtomicU64>::default();
     let store = Arc::new(Watched {
         store,
         diary: Arc::clone(&diary),
+        waits_until_ms: Arc::clone(&waits_until_ms),
     });
     let (_ask, inbox) = tokio::sync::mpsc::unbounded_channel();
     let sink = Arc::new(Lines(Arc::clone(&diary)));
@@ -139,7 +151,7 @@ fn drive(bench: &Bench) -> (Vec<Seen>, Counters) {
         launch.drivers,
         sink,
         inbox,
-        Arc::new(Nobody),
+        Arc::new(Waits(waits_until_ms)),
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -357,3 +357,28 @@ fn no_driver_may_write_where_the_cache_is() {
     refused(&["--workspace", "work", "--out", "cache"]);
     refused(&["--workspace", "work", "--out", "cache/belt"]);
 }
+
+/// It is run from a copy: whatever becomes of the file.
+#[test]
+fn an_entry_that_is_cut_short_under_a_run_that_has_loaded_it() {
+    let bench = Bench::with_steps(&["say", "gate"], &["{driver: gate}", "{driver: say}"]);
+    let mut args = vec!["run", "-f", "pipeline.yaml", "-r", "resource.yaml"];
+    args.extend(["--state", "state", "--workspace", "work"]);
+    fs::create_dir_all(bench.path("work")).unwrap();
+    let command = |bench: &Bench| {
+        let mut command = bench.command(&args);
+        command.env("XDG_CACHE_HOME", bench.path("cache"));
+        command
+    };
+    bench.write("work/gate.open", "");
+    assert_eq!(said(command(&bench)).code, 0);
+    fs::remove_file(bench.path("work/gate.open")).unwrap();
+    let mut live = Live::start(command(&bench));
+    live.until("at the gate");
+    for entry in fs::read_dir(bench.path("cache/belt")).unwrap() {
+        fs::write(entry.unwrap().path(), "").unwrap();
+    }
+    bench.write("work/gate.open", "");
+    let said = live.end();
+    assert_eq!(said.code, 0, "{}", said.stderr);
+}

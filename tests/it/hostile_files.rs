@@ -183,3 +183,17 @@ fn no_file_call_outlives_a_cancel() {
     assert_eq!(first["failure"]["kind"], "cancelled");
     assert_eq!(left["begin"], first["ledger"]["bytes_written"]);
 }
+
+/// A gap counts like what is written: one byte far behind a file's end makes it that long.
+#[test]
+fn a_gap_is_written_too() {
+    for way in ["write_far", "stream_far"] {
+        let (bench, run) = fill("{written: 8MiB}", way, 1, 16 << 20);
+        over(&run, "over its written limit of 8 MiB");
+        assert!(size(&bench) <= 8 * MIB, "{way}");
+        let (_, run) = fill("{written: 8MiB}", way, 1, 1 << 20);
+        assert_eq!(run["status"], "succeeded", "{run}");
+        let ledger = &run["steps"][0]["attempts"][0]["ledger"];
+        assert_eq!(ledger["bytes_written"], (1 << 20) + 1, "{way}");
+    }
+}

@@ -40,6 +40,7 @@ mod driver_files_made;
 mod driver_files_manifest;
 mod hostile;
 mod hostile_files;
+mod hostile_holders;
 mod hostile_limits;
 mod hostile_log;
 mod ledger;
