@@ -3,10 +3,11 @@
 //! Owns the choice of what is synced by itself. Never fails because of a tree's shape: where a walk comes to no end,
 //! the whole file system is synced.
 
-use std::fs::{self, File, ReadDir};
+use std::fs::{self, File, Metadata, ReadDir};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Folders within folders that are walked. Each on the way is open meanwhile, and trees that tools make are not half
 /// as deep.
@@ -57,6 +58,7 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 
 /// Goes through a tree, each folder after what is in it.
 fn walk(folder: &Path, since: SystemTime, sync: Sync<'_>) -> io::Result<Walked> {
+    let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut way: Vec<(PathBuf, ReadDir)> = Vec::new();
     let mut next = Some(folder.to_owned());
     loop {
@@ -94,20 +96,28 @@ fn walk(folder: &Path, since: SystemTime, sync: Sync<'_>) -> io::Result<Walked> 
     }
 }
 
-/// Whether something has changed since; also where that cannot be told.
-fn is_changed(path: &Path, since: SystemTime) -> bool {
-    let changed = fs::symlink_metadata(path).and_then(|about| about.modified());
-    changed.map_or(true, |changed| changed >= since)
+/// Whether something has changed since that time after the epoch; also where that cannot be told. This goes by the
+/// time that the kernel sets: the one of its content is whatever a driver, or what unpacks, sets it to.
+fn is_changed(path: &Path, since: Duration) -> bool {
+    fs::symlink_metadata(path).map_or(true, |about| changed(&about) >= since)
+}
+
+fn changed(about: &Metadata) -> Duration {
+    let seconds = u64::try_from(about.ctime()).unwrap_or_default();
+    Duration::new(
+        seconds,
+        u32::try_from(about.ctime_nsec()).unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::durable::{make_folder, write};
     use rustix::fs::{Mode, OFlags, mkdirat, openat};
     use std::os::fd::OwnedFd;
-    use std::time::UNIX_EPOCH;
 
     /// How far a walk came, and what it would sync, by its path in the tree.
     fn picked(root: &Path, since: SystemTime) -> (Walked, Vec<String>) {
@@ -162,6 +172,25 @@ mod tests {
         nest(deeper.path(), DEPTH_MAX + 1, "n");
         assert_eq!(picked(deeper.path(), UNIX_EPOCH).0, Walked::InPart);
         sync_tree(deeper.path(), UNIX_EPOCH).unwrap();
+    }
+
+    #[test]
+    fn what_only_looks_old_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let tick = Duration::from_millis(100);
+        let now = clock::system_time(clock::now_ms());
+        let file = folder.path().join("file");
+        write(&file, b"x").unwrap();
+        let file = File::options().write(true).open(file).unwrap();
+        file.set_modified(UNIX_EPOCH).unwrap();
+        File::open(folder.path())
+            .unwrap()
+            .set_modified(UNIX_EPOCH)
+            .unwrap();
+        let both = ["file", ""].map(str::to_owned).to_vec();
+        assert_eq!(picked(folder.path(), now - tick).1, both);
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(picked(folder.path(), now + hour).1, [""; 0]);
     }
 
     #[test]
