@@ -111,6 +111,16 @@ fn a_bound_of_the_driver_itself_is_no_limit_of_the_host() {
     );
 }
 
+/// A guest that gets over a growth that was refused has died of what it says.
+#[test]
+fn a_refused_growth_is_not_blamed_for_a_later_panic() {
+    fails(
+        &bench("reserve", "{}", "{}"),
+        "trap",
+        "panicked at reserve.rs:",
+    );
+}
+
 #[test]
 fn tables() {
     let grow = r#"(memory (export "memory") 1) (table 0 funcref)
