@@ -23,10 +23,11 @@ fn bench(name: &str, limits: &str, with: &str) -> Bench {
 }
 
 /// A bench with one step of a driver written by hand.
-fn by_hand(bytes: Vec<u8>) -> Bench {
+fn by_hand(bytes: Vec<u8>, limits: &str) -> Bench {
     let bench = bench("echo", "{}", "{}");
     bench.write("bad.wasm", bytes);
-    bench.write("belt.yaml", "drivers: {bad: {path: bad.wasm}}\n");
+    let config = format!("drivers: {{bad: {{path: bad.wasm, limits: {limits}}}}}\n");
+    bench.write("belt.yaml", config);
     bench
 }
 
@@ -84,13 +85,13 @@ fn all_memories_together() {
     let module = r#"(memory (export "memory") 640)
         (func (export "reconcile") (param i32) (result i32) unreachable)"#;
     fails(
-        &by_hand(driver(module)),
+        &by_hand(driver(module), "{}"),
         "trap",
         "wasm trap: wasm `unreachable`",
     );
     let other = "(core module $other (memory 640)) (core instance (instantiate $other))";
     over(
-        &by_hand(driver_beside(module, other)),
+        &by_hand(driver_beside(module, other), "{}"),
         "over its memory limit of 64 MiB: memory minimum size of 640 pages",
     );
 }
@@ -104,9 +105,19 @@ fn a_bound_of_the_driver_itself_is_no_limit_of_the_host() {
             (drop (table.grow (ref.null func) (i32.const 30000)))
             unreachable)"#;
     fails(
-        &by_hand(driver(own)),
+        &by_hand(driver(own), "{}"),
         "trap",
         "wasm trap: wasm `unreachable`",
+    );
+}
+
+/// A guest that gets over a growth that was refused has died of what it says.
+#[test]
+fn a_refused_growth_is_not_blamed_for_a_later_panic() {
+    fails(
+        &bench("reserve", "{}", "{}"),
+        "trap",
+        "panicked at reserve.rs:",
     );
 }
 
@@ -117,10 +128,14 @@ fn tables() {
             (loop $more (br_if $more (i32.ge_s
                 (table.grow (ref.null func) (i32.const 500)) (i32.const 0))))
             unreachable)"#;
-    over(
-        &by_hand(driver(grow)),
-        "over its tables limit of 20000 elements: ",
-    );
+    for (limits, elements) in [
+        ("{}", 20_000),
+        ("{tables: 1200}", 1_200),
+        ("{tables: 30000}", 30_000),
+    ] {
+        let reason = format!("over its tables limit of {elements} elements: ");
+        over(&by_hand(driver(grow), limits), &reason);
+    }
 }
 
 #[test]

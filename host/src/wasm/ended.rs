@@ -44,9 +44,11 @@ pub(super) fn from_error(error: &wasmtime::Error, guest: &Guest) -> Option<Ended
         return None;
     }
     let said = guest.log.panic_message();
+    // A guest that panics says itself what it died of. One that an allocation fails for is told of no panic.
+    let denied = guest.memory.denied().filter(|_| said.is_none());
+    let limit = over(error).or_else(|| denied.cloned());
     let cause = said.unwrap_or_else(|| cause(error));
     let reason = text::cut(&format!("{cause}{}", backtrace(error)), MESSAGE_BYTES);
-    let limit = over(error).or_else(|| guest.memory.denied().cloned());
     Some(match limit {
         Some(limit) => Ended::Limit(limit, reason),
         None => Ended::Trap(reason),
