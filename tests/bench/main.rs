@@ -49,7 +49,11 @@ fn main() {
         }
     }
     print!("{table}");
-    let path = material::root().join("target/bench.json");
-    std::fs::write(&path, table.json()).expect("target is there");
-    println!("\nwritten to {}", path.display());
+    println!("\n{}", table.summary());
+    // A part is no record of the whole.
+    if only.is_none() {
+        let path = material::root().join("target/bench.json");
+        std::fs::write(&path, table.json()).expect("target is there");
+        println!("written to {}", path.display());
+    }
 }

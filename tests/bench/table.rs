@@ -91,6 +91,15 @@ impl Table {
         self.ratio(name, (value, unit), (bound, &against), Some(scaled));
     }
 
+    /// How many goals are met.
+    pub fn summary(&self) -> String {
+        let goals = self.0.iter().filter_map(|row| row.ratio.as_ref()?.is_met);
+        let (met, all) = goals.fold((0, 0), |(met, all), is_met| {
+            (met + u32::from(is_met), all + 1)
+        });
+        format!("{met} of {all} goals are met")
+    }
+
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(&self.0).expect("rows have string keys")
     }
