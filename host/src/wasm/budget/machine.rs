@@ -135,6 +135,6 @@ mod tests {
     fn a_group_out_of_sight_is_not_looked_for_outside_of_the_mount() {
         let own = ("proc/self/cgroup", "0::/../../etc\n");
         let top = ("sys/fs/cgroup/memory.max", "800\n");
-        check(&[own, ("etc/memory.max", "1\n"), top], Some(800));
+        check(&[own, ("sys/etc/memory.max", "1\n"), top], Some(800));
     }
 }
