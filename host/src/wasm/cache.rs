@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! key                      32 random bytes, made by whoever comes first
-//! <digest>-<engine>.code   compiled code, and the keyed hash behind it
+//! <digest>-<engine>.code   the keyed hash, and the compiled code behind it
 //! *.new                    unfinished
 //! ```
 
@@ -17,7 +17,7 @@ mod memory;
 use crate::digest::Digest;
 use folder::Folder;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -125,23 +125,28 @@ impl Cache {
             return Ok(None);
         };
         let path = self.folder.path(&name);
-        if len > ENTRY_BYTES_MAX {
+        let code_bytes = len.checked_sub(TAG_BYTES as u64);
+        let Some(code_bytes) = code_bytes.filter(|bytes| (1..=ENTRY_BYTES_MAX).contains(bytes))
+        else {
             return Err(CacheError::Wrong(path));
-        }
-        let memory = memory::read(&mut file, len as usize).map_err(|source| CacheError::Io {
+        };
+        let (mut tag, mut hasher) = ([0; TAG_BYTES], self.hasher(engine, digest));
+        let read = file.read_exact(&mut tag).and_then(|()| {
+            memory::read(&mut file, code_bytes as usize, |part| {
+                hasher.update(part);
+            })
+        });
+        let memory = read.map_err(|source| CacheError::Io {
             doing: "read",
             path: path.clone(),
             source,
         })?;
-        let Some((code, tag)) = memory.split_last_chunk::<TAG_BYTES>() else {
-            return Err(CacheError::Wrong(path));
-        };
         // In constant time, as blake3 compares its hashes.
-        if self.tag(engine, digest, code) != *tag {
+        if hasher.finalize() != tag {
             return Err(CacheError::Wrong(path));
         }
         self.folder.touch(&file);
-        let loaded = memory::load(engine, memory, TAG_BYTES);
+        let loaded = memory::load(engine, memory);
         let component = loaded.map_err(|source| CacheError::Refused { path, source })?;
         Ok(Some(component))
     }
@@ -162,19 +167,18 @@ impl Cache {
             path: self.folder.path(&name),
             source,
         })?;
-        let tag = self.tag(engine, digest, &code);
+        let tag = self.hasher(engine, digest).update(&code).finalize();
         let bytes = (code.len() + TAG_BYTES) as u64;
         self.folder.make_room(bytes, self.bytes_max)?;
-        self.folder.write(&name, &[&code, tag.as_bytes()])
+        self.folder.write(&name, &[tag.as_bytes(), &code])
     }
 
-    /// The keyed hash of an entry's code and of all that it must fit.
-    fn tag(&self, engine: &Engine, digest: Digest, code: &[u8]) -> blake3::Hash {
+    /// Of the keyed hash of an entry: what its code must fit, and then the code.
+    fn hasher(&self, engine: &Engine, digest: Digest) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(digest.bytes());
         hasher.update(&engine_hash(engine).to_le_bytes());
-        hasher.update(code);
-        hasher.finalize()
+        hasher
     }
 }
 

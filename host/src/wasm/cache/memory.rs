@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use memmap2::{Mmap, MmapMut};
+use memmap2::{Mmap, MmapOptions};
 use rustix::mm::{MprotectFlags, mprotect};
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,20 +13,26 @@ use std::ptr::NonNull;
 use wasmtime::component::Component;
 use wasmtime::{CustomCodeMemory, Engine};
 
-/// Reads a file of that length into memory that can be made executable.
-pub(super) fn read(file: &mut File, len: usize) -> io::Result<Mmap> {
-    let mut memory = MmapMut::map_anon(len)?;
-    file.read_exact(&mut memory)?;
+/// What is read at once: while it is near, it is hashed.
+const PART_BYTES: usize = 1 << 20;
+
+/// Reads a file of that length into memory that can be made executable, and shows each part where it then stands.
+pub(super) fn read(file: &mut File, len: usize, mut show: impl FnMut(&[u8])) -> io::Result<Mmap> {
+    // All its pages at once: that takes half of what taking them one by one does.
+    let mut memory = MmapOptions::new().len(len).populate().map_anon()?;
+    for part in memory.chunks_mut(PART_BYTES) {
+        file.read_exact(part)?;
+        show(part);
+    }
     memory.make_read_only()
 }
 
-/// Loads the code at the start of that memory, all of it but the last `behind` bytes.
+/// Loads the code in that memory.
 ///
 /// The memory is never given back: a component may be held by any attempt under way.
-pub(super) fn load(engine: &Engine, memory: Mmap, behind: usize) -> wasmtime::Result<Component> {
+pub(super) fn load(engine: &Engine, memory: Mmap) -> wasmtime::Result<Component> {
     let memory: &'static Mmap = Box::leak(Box::new(memory));
-    let code = memory.get(..memory.len().saturating_sub(behind));
-    let code = NonNull::from(code.unwrap_or_default());
+    let code = NonNull::from(&**memory);
     // SAFETY: the bytes are what `Component::serialize` gave to a host of this user: their keyed hash, taken in this
     // very memory, says so. They stay there unchanged as long as the process lives.
     unsafe { Component::deserialize_raw(engine, code) }
