@@ -56,6 +56,9 @@ pub(super) fn run(view: &RunView) -> String {
     for (line, mark) in table(&rows).into_iter().zip(marks) {
         let _ = writeln!(text, "{mark} {line}");
     }
+    if let Some(used) = used::in_all(view) {
+        let _ = writeln!(text, "{DIM}  {used}{DIM:#}");
+    }
     let time = view
         .elapsed_ms
         .map(|ms| format!(" in {}", text::duration(ms)))

@@ -1,5 +1,5 @@
-//! What attempts have used, for people: two columns of the table at a run's end, and a table with a line for each
-//! attempt.
+//! What attempts have used, for people: two columns of the table at a run's end and a line under it, and a table with a
+//! line for each attempt.
 
 use super::{first_line, table};
 use crate::text;
@@ -20,6 +20,29 @@ pub(super) fn of_step(step: &StepView) -> [String; 2] {
     };
     let cpu_ms = ledgers.iter().map(|ledger| ledger.cpu_ms).sum();
     [text::milliseconds(cpu_ms), size(memory_bytes)]
+}
+
+/// The rest of the ledger, of all attempts together, in one line; nothing where there was none.
+pub(super) fn in_all(view: &RunView) -> Option<String> {
+    let attempts = view
+        .steps
+        .iter()
+        .flat_map(|step| step.attempts.iter().flatten());
+    let ledgers: Vec<_> = attempts
+        .filter_map(|attempt| attempt.ledger.as_ref())
+        .collect();
+    let sum = |of: fn(&LedgerView) -> u64| ledgers.iter().map(|ledger| of(ledger)).sum::<u64>();
+    let wall_ms = ledgers.iter().map(|ledger| ledger.wall_ms).sum();
+    let line = format!(
+        "{} in drivers, {} calls of the host, {} denied, read {}, wrote {}, logged {}",
+        text::milliseconds(wall_ms),
+        sum(|ledger| ledger.host_calls),
+        sum(|ledger| ledger.calls_denied),
+        text::size(sum(|ledger| ledger.bytes_read)),
+        text::size(sum(|ledger| ledger.bytes_written)),
+        text::size(sum(|ledger| ledger.log_bytes)),
+    );
+    (!ledgers.is_empty()).then_some(line)
 }
 
 /// Every attempt of a run with its ledger, one a line; nothing where there is none.

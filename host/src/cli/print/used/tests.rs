@@ -111,13 +111,14 @@ fn the_table_has_what_each_step_used_in_its_round() {
     check(
         &run(&view()),
         &expect![[r#"
-          STEP  DRIVER  STATUS     ATTEMPTS  TIME   CPU    MEMORY  MESSAGE
-        ✓ make  build   succeeded  4         2.8 s  2.4 s  40 MiB
-        … ship  build   running    1         2.8 s
-        · tell  build   pending    0         2.8 s
+              STEP  DRIVER  STATUS     ATTEMPTS  TIME   CPU    MEMORY  MESSAGE
+            ✓ make  build   succeeded  4         2.8 s  2.4 s  40 MiB
+            … ship  build   running    1         2.8 s
+            · tell  build   pending    0         2.8 s
+              4.2 s in drivers, 24690 calls of the host, 4 denied, read 6 MiB, wrote 3 KiB, logged 174 B
 
-        run 0 running
-    "#]],
+            run 0 running
+        "#]],
     );
 }
 
@@ -126,27 +127,28 @@ fn details_have_the_ledger_of_each_attempt_in_a_line() {
     check(
         &details(&view()),
         &expect![[r#"
-        run        0
-        pipeline   line
-        resource   app thing
-        created    2026-01-01T00:00:00.000Z
-        round      2
-        out        /nowhere
+            run        0
+            pipeline   line
+            resource   app thing
+            created    2026-01-01T00:00:00.000Z
+            round      2
+            out        /nowhere
 
-        STEP  ROUND  ATTEMPT  TIME   CPU     MEMORY  CALLS  DENIED  READ   WRITTEN  LOG   END
-        make  1      1        1.4 s  0.2 ms  -       -      -       -      -        -     trap: unreachable
-        make  2      2        1.4 s                                                       lost: the host went down with it (started 3 times)
-        make  2      3        1.4 s  1.0 s   40 MiB  12345  2       3 MiB  1.5 KiB  87 B  limit: over its cpu limit of 1s: it was stopped while it computed
-        make  2      4        1.4 s  1.4 s   17 MiB  12345  2       3 MiB  1.5 KiB  87 B  built
-        ship  2      1        1.4 s                                                       no end recorded
+            STEP  ROUND  ATTEMPT  TIME   CPU     MEMORY  CALLS  DENIED  READ   WRITTEN  LOG   END
+            make  1      1        1.4 s  0.2 ms  -       -      -       -      -        -     trap: unreachable
+            make  2      2        1.4 s                                                       lost: the host went down with it (started 3 times)
+            make  2      3        1.4 s  1.0 s   40 MiB  12345  2       3 MiB  1.5 KiB  87 B  limit: over its cpu limit of 1s: it was stopped while it computed
+            make  2      4        1.4 s  1.4 s   17 MiB  12345  2       3 MiB  1.5 KiB  87 B  built
+            ship  2      1        1.4 s                                                       no end recorded
 
-          STEP  DRIVER  STATUS     ATTEMPTS  TIME   CPU    MEMORY  MESSAGE
-        ✓ make  build   succeeded  4         2.8 s  2.4 s  40 MiB
-        … ship  build   running    1         2.8 s
-        · tell  build   pending    0         2.8 s
+              STEP  DRIVER  STATUS     ATTEMPTS  TIME   CPU    MEMORY  MESSAGE
+            ✓ make  build   succeeded  4         2.8 s  2.4 s  40 MiB
+            … ship  build   running    1         2.8 s
+            · tell  build   pending    0         2.8 s
+              4.2 s in drivers, 24690 calls of the host, 4 denied, read 6 MiB, wrote 3 KiB, logged 174 B
 
-        run 0 running
-    "#]],
+            run 0 running
+        "#]],
     );
 }
 
