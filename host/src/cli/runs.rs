@@ -5,9 +5,9 @@
 mod go_on;
 mod look;
 
-use super::Format;
 use super::stop::Stop;
 use super::workbench::{block_on, no_such_run};
+use super::{Format, output};
 use crate::runs::{Runs, StoredRun};
 use beltline_engine::RunId;
 use clap::{Args, Subcommand};
@@ -142,6 +142,12 @@ fn pick(runs: &Runs, which: &Which) -> Result<RunId, Stop> {
             many.len()
         ))),
     }
+}
+
+fn say_cut_off(run: &str) {
+    output::notice(&format!(
+        "note: run {run} was cut off; `belt runs resume {run}` goes on with it"
+    ));
 }
 
 fn no_runs() -> Stop {

@@ -10,6 +10,7 @@ use crate::records::RunRecord;
 use crate::state::StateFolder;
 use crate::wasm::{Cache, Folder, OUT, WORKSPACE};
 use beltline_wire::{OutAccess, WorkspaceAccess};
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -98,6 +99,8 @@ fn check(workspace: &Path) -> Result<(), LaunchError> {
 /// What a driver must not be able to write to: it could grant itself anything.
 pub(super) struct Own {
     paths: Vec<PathBuf>,
+    /// The places of each, found out once for all steps, and only where something is written to.
+    places: OnceCell<Vec<Vec<PathBuf>>>,
     /// What runs have made is theirs.
     outs: PathBuf,
 }
@@ -114,7 +117,12 @@ impl Own {
         paths.extend(Cache::default_path());
         paths.extend(drivers);
         let outs = state.outs();
-        Own { paths, outs }
+        let places = OnceCell::new();
+        Own {
+            paths,
+            places,
+            outs,
+        }
     }
 
     /// What forbids that a folder is given to be written to: what of ours it holds or lies in, or the other folder of
@@ -128,15 +136,17 @@ impl Own {
         if held.is_some() || folder.starts_with(real(&self.outs)) {
             return held;
         }
-        let mut own = self.paths.iter().map(PathBuf::as_path);
-        own.find(|own| {
-            let holds = places(own).iter().any(|place| place.starts_with(&folder));
-            holds || folder.starts_with(real(own))
-        })
+        let all = || self.paths.iter().map(|own| places(own)).collect();
+        let mut own = self.paths.iter().zip(self.places.get_or_init(all));
+        let found = own.find(|(_, places)| {
+            let holds = places.iter().any(|place| place.starts_with(&folder));
+            holds || places.last().is_some_and(|real| folder.starts_with(real))
+        });
+        found.map(|(own, _)| own.as_path())
     }
 }
 
-/// Where a path really is, and each part of it as it is written: one that is a link could be exchanged.
+/// Each part of a path as it is written, for one that is a link could be exchanged, and last where it really is.
 fn places(path: &Path) -> Vec<PathBuf> {
     let parts = path.ancestors().filter_map(|part| {
         let (parent, name) = (part.parent()?, part.file_name()?);

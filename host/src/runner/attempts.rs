@@ -174,23 +174,16 @@ impl Attempts {
     /// Whether the host has room for an attempt that is due. Where it has not, the attempt stands in the queue, and
     /// [`Attempts::next`] says when there is.
     pub(super) fn is_admitted(&mut self, step: u32, attempt: u32) -> bool {
-        let found = self
-            .queued
-            .iter()
-            .position(|one| (one.step, one.attempt) == (step, attempt));
-        let queued = match found {
-            Some(index) => self.queued.get_mut(index),
-            None => {
-                let admission = maybe_done(self.driver(step).driver.admit());
-                self.queued.push(Queued {
-                    step,
-                    attempt,
-                    admission,
-                });
-                self.queued.last_mut()
-            }
-        };
-        queued.is_some_and(|queued| {
+        let place = self.place_in_queue(step, attempt).unwrap_or_else(|| {
+            let admission = maybe_done(self.driver(step).driver.admit());
+            self.queued.push(Queued {
+                step,
+                attempt,
+                admission,
+            });
+            self.queued.len() - 1
+        });
+        self.queued.get_mut(place).is_some_and(|queued| {
             queued
                 .admission
                 .poll_unpin(&mut Context::from_waker(Waker::noop()))
@@ -198,14 +191,16 @@ impl Attempts {
         })
     }
 
+    fn place_in_queue(&self, step: u32, attempt: u32) -> Option<usize> {
+        let mut queued = self.queued.iter();
+        queued.position(|one| (one.step, one.attempt) == (step, attempt))
+    }
+
     /// An admitted attempt whose start is about to be saved.
     pub(super) fn announce(&mut self, step: u32, attempt: u32, placement: Placement) {
-        let found = self
-            .queued
-            .iter()
-            .position(|one| (one.step, one.attempt) == (step, attempt));
-        let admission = found.and_then(|index| {
-            Pin::new(&mut self.queued.swap_remove(index).admission).take_output()
+        let place = self.place_in_queue(step, attempt);
+        let admission = place.and_then(|place| {
+            Pin::new(&mut self.queued.swap_remove(place).admission).take_output()
         });
         self.announced.push(Announced {
             step,

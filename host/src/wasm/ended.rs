@@ -75,9 +75,7 @@ fn over(error: &wasmtime::Error) -> Option<OverLimit> {
         return Some(over.clone());
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        let value = format!("{LIVE_RESOURCES} at once");
-        let limit = "handles";
-        return Some(OverLimit { limit, value });
+        return Some(OverLimit::at_once("handles", LIVE_RESOURCES));
     }
     // wasmtime gives these no type. Its words are pinned with its version, and by the tests.
     let words = error.root_cause().to_string();

@@ -9,10 +9,9 @@ mod streams;
 
 use super::limits::{LISTED_BYTES, OPEN_FILES, OverLimit};
 use super::meter::Meter;
-use futures::FutureExt;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use streams::{Reader, Writer};
+use streams::{Reader, Writer, now};
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -69,9 +68,8 @@ pub(super) struct Held {
 impl Held {
     fn may_open(&self) -> FsResult<()> {
         if self.files.len() >= OPEN_FILES {
-            let value = format!("{OPEN_FILES} at once");
-            let limit = "open files";
-            return Err(FsError::trap(OverLimit { limit, value }));
+            let over = OverLimit::at_once("open files", OPEN_FILES);
+            return Err(FsError::trap(over));
         }
         Ok(())
     }
@@ -256,9 +254,7 @@ impl HostDescriptor for Files<'_> {
         fd: Fd,
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let size = self.size(&fd).now_or_never();
-        let size = size.expect("file calls are allowed to block the attempt's thread")?;
-        let gap = offset.saturating_sub(size);
+        let gap = offset.saturating_sub(now(self.size(&fd))?);
         self.may_write(gap)?;
         let stream = HostDescriptor::write_via_stream(&mut self.inner, fd, offset)?;
         self.allowance.wrote(gap);

@@ -130,6 +130,12 @@ pub struct OverLimit {
 }
 
 impl OverLimit {
+    /// Of a limit of how many there may be at once.
+    pub fn at_once(limit: &'static str, count: usize) -> Self {
+        let value = format!("{count} at once");
+        OverLimit { limit, value }
+    }
+
     /// Of a limit in bytes.
     pub fn bytes(limit: &'static str, bytes: u64) -> Self {
         OverLimit {

@@ -11,10 +11,7 @@ const NONE: &str = "-";
 /// A step's CPU time, all attempts of its round together, and the most memory that one of them held.
 pub(super) fn of_step(step: &StepView) -> [String; 2] {
     let attempts = step.attempts.iter().flatten();
-    let of_round = attempts.filter(|attempt| attempt.round == step.round);
-    let ledgers: Vec<_> = of_round
-        .filter_map(|attempt| attempt.ledger.as_ref())
-        .collect();
+    let ledgers = ledgers(attempts.filter(|attempt| attempt.round == step.round));
     let Some(memory_bytes) = ledgers.iter().map(|ledger| ledger.memory_bytes).max() else {
         return Default::default();
     };
@@ -24,13 +21,8 @@ pub(super) fn of_step(step: &StepView) -> [String; 2] {
 
 /// The rest of the ledger, of all attempts together, in one line; nothing where there was none.
 pub(super) fn in_all(view: &RunView) -> Option<String> {
-    let attempts = view
-        .steps
-        .iter()
-        .flat_map(|step| step.attempts.iter().flatten());
-    let ledgers: Vec<_> = attempts
-        .filter_map(|attempt| attempt.ledger.as_ref())
-        .collect();
+    let steps = view.steps.iter();
+    let ledgers = ledgers(steps.flat_map(|step| step.attempts.iter().flatten()));
     let sum = |of: fn(&LedgerView) -> u64| ledgers.iter().map(|ledger| of(ledger)).sum::<u64>();
     let wall_ms = ledgers.iter().map(|ledger| ledger.wall_ms).sum();
     let line = format!(
@@ -43,6 +35,13 @@ pub(super) fn in_all(view: &RunView) -> Option<String> {
         text::size(sum(|ledger| ledger.log_bytes)),
     );
     (!ledgers.is_empty()).then_some(line)
+}
+
+/// Of those attempts whose end was seen.
+fn ledgers<'v>(attempts: impl Iterator<Item = &'v AttemptView>) -> Vec<&'v LedgerView> {
+    attempts
+        .filter_map(|attempt| attempt.ledger.as_ref())
+        .collect()
 }
 
 /// Every attempt of a run with its ledger, one a line; nothing where there is none.

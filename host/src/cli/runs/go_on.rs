@@ -3,7 +3,7 @@
 use super::super::stop::{Stop, exit_code};
 use super::super::workbench::{self, Workbench, block_on};
 use super::super::{Format, output, print};
-use super::{Anew, Common, Which, load, no_runs, pick, step_index};
+use super::{Anew, Common, Which, load, no_runs, pick, say_cut_off, step_index};
 use crate::clock;
 use crate::documents::{Config, read_files};
 use crate::launch::{self, Launch, Order};
@@ -85,9 +85,7 @@ fn say_open(bench: &Workbench) -> Result<(), Stop> {
             if let Ok(Some(stored)) = bench.runs.load(id).await
                 && !stored.run.is_ended()
             {
-                output::notice(&format!(
-                    "note: run {id} was cut off; `belt runs resume {id}` goes on with it"
-                ));
+                say_cut_off(&id.to_string());
             }
         }
         Ok(())

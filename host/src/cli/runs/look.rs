@@ -4,7 +4,7 @@
 use super::super::stop::Stop;
 use super::super::workbench::{Workbench, block_on};
 use super::super::{output, print};
-use super::{Common, Which, load, no_runs, pick, step_index};
+use super::{Common, Which, load, no_runs, pick, say_cut_off, step_index};
 use crate::clock::rfc3339;
 use crate::logs::{self, LogLine};
 use crate::state::StateFolder;
@@ -26,7 +26,7 @@ pub(super) fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
     };
     output::document(common.output, &views, |views| print::list(views))?;
     for view in views.iter().filter(|view| is_open(view.status)) {
-        cut_off(view);
+        say_cut_off(&view.run);
     }
     if damaged > 0 {
         let more = if unsure {
@@ -71,7 +71,7 @@ pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
     };
     output::document(which.common.output, &view, print::details)?;
     if is_open(view.status) {
-        cut_off(&view);
+        say_cut_off(&view.run);
     }
     sure(unsure)
 }
@@ -133,13 +133,6 @@ fn is_open(status: RunStatus) -> bool {
             false
         }
     }
-}
-
-fn cut_off(view: &RunView) {
-    let run = &view.run;
-    output::notice(&format!(
-        "note: run {run} was cut off; `belt runs resume {run}` goes on with it"
-    ));
 }
 
 fn read_runs(common: &Common) -> Result<Workbench, Stop> {

@@ -72,7 +72,7 @@ impl Pollable for Writer {
 }
 
 /// The result of a call that blocks this thread instead of waiting.
-fn now<T>(call: impl Future<Output = StreamResult<T>>) -> StreamResult<T> {
+pub(super) fn now<T>(call: impl Future<Output = T>) -> T {
     call.now_or_never()
         .expect("file calls are allowed to block the attempt's thread")
 }
