@@ -15,8 +15,29 @@ use wasmtime_wasi::FsPerms;
 /// Attempts that are under way at once.
 const IN_FLIGHT: u32 = 64;
 
-pub fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+fn cores() -> u32 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(1)
+}
+
+/// So many attempts of wasmtime alone, in a loop on each core.
+pub fn on_every_core(bare: &Bare, attempts: u32) {
+    let cores = cores();
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| (0..attempts / cores).for_each(|_| bare.attempt("{}")));
+        }
+    });
+}
+
+/// A thread for each core, and tasks on them.
+pub fn workers() -> Runtime {
+    let mut threads = Builder::new_multi_thread();
+    let built = threads
+        .worker_threads(cores() as usize)
+        .enable_all()
+        .build();
+    built.expect("threads can be had")
 }
 
 pub fn runtime() -> Runtime {
@@ -77,19 +98,8 @@ pub fn measure(effort: Effort, table: &mut Table) {
     table.figure("hand-over to a thread and back", over - ours, "µs");
 
     let each = effort.turns(20_000);
-    let cores = u32::try_from(cores()).unwrap_or(1);
-    let loops = timed(|| {
-        thread::scope(|scope| {
-            for _ in 0..cores {
-                scope.spawn(|| (0..each / cores).for_each(|_| bare.attempt("{}")));
-            }
-        });
-    });
-    let workers = Builder::new_multi_thread()
-        .worker_threads(cores as usize)
-        .enable_all()
-        .build();
-    let workers = workers.expect("threads can be had");
+    let loops = timed(|| on_every_core(&bare, each));
+    let workers = workers();
     let in_flight = timed(|| {
         let tasks: Vec<_> = (0..IN_FLIGHT)
             .map(|_| {

@@ -1,6 +1,7 @@
 //! wasmtime by itself, with the best settings known, on the same component: the least that an attempt can cost here.
 //! Our own imports are there and answer nothing.
 
+use super::material;
 use std::path::PathBuf;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable};
 use wasmtime::{
@@ -132,24 +133,25 @@ impl Bare {
     }
 }
 
-/// The same as the host sends.
+/// What the host sends, in the types of these bindings.
 fn request(with: &str) -> Request {
-    let info = RunInfo {
-        run_id: "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000".to_owned(),
-        pipeline: Some("line".to_owned()),
-        step_id: "step".to_owned(),
-        attempt: 1,
-        key: "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000-0-1".to_owned(),
-        deadline_ms: Some(1_900_000_000_000),
-        traceparent: None,
-        dry_run: false,
-    };
+    let sent = material::request(with);
+    let info = sent.info;
     Request {
-        event: "create".to_owned(),
-        kind: "app".to_owned(),
-        resource: r#"{"name":"thing","resource":"app","spec":{},"generation":1}"#.to_owned(),
-        with: with.to_owned(),
-        info,
-        extra: Vec::new(),
+        event: sent.event,
+        kind: sent.kind,
+        resource: sent.resource,
+        with: sent.with,
+        info: RunInfo {
+            run_id: info.run_id,
+            pipeline: info.pipeline,
+            step_id: info.step_id,
+            attempt: info.attempt,
+            key: info.key,
+            deadline_ms: info.deadline_ms,
+            traceparent: info.traceparent,
+            dry_run: info.dry_run,
+        },
+        extra: sent.extra,
     }
 }

@@ -1,6 +1,6 @@
 //! Many runs at once.
 
-use super::attempts::cores;
+use super::attempts::{on_every_core, workers};
 use super::bare::Bare;
 use super::material::{Nothing, State, guest, host};
 use super::rounds::{Effort, medians, timed};
@@ -14,9 +14,8 @@ use beltline_engine::RunStatus;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use wasmtime_wasi::FsPerms;
 
 const RUNS: usize = 256;
@@ -48,7 +47,6 @@ pub fn measure(effort: Effort, table: &mut Table) {
     let value_bytes = record_bytes as usize - KEY_BYTES;
     let groups = effort.turns(50);
     let attempts = effort.turns(10_000);
-    let cores = u32::try_from(cores()).unwrap_or(1);
     let [group, nobody, in_place, ours, alone] = medians(
         effort,
         [
@@ -56,13 +54,7 @@ pub fn measure(effort: Effort, table: &mut Table) {
             Box::new(|| drive(Performer::Nobody)),
             Box::new(|| drive(Performer::Bare(Arc::clone(&bare)))),
             Box::new(|| drive(Performer::Host)),
-            timed(|| {
-                thread::scope(|scope| {
-                    for _ in 0..cores {
-                        scope.spawn(|| (0..attempts / cores).for_each(|_| bare.attempt("{}")));
-                    }
-                });
-            }),
+            timed(|| on_every_core(&bare, attempts)),
         ],
     );
     let rows = f64::from(groups) * RUNS as f64 / group * 1e6;
@@ -99,14 +91,6 @@ enum Performer {
     /// wasmtime without a host.
     Bare(Arc<Bare>),
     Nobody,
-}
-
-fn workers() -> Runtime {
-    let built = Builder::new_multi_thread()
-        .worker_threads(cores())
-        .enable_all()
-        .build();
-    built.expect("threads can be had")
 }
 
 /// All runs, from their first commit to their last sync.

@@ -69,8 +69,8 @@ pub fn folders(under: &Path) -> Arc<[Folder]> {
     [folder("work", WORKSPACE, false), folder("out", OUT, true)].into()
 }
 
-/// An attempt, made as the runner makes one.
-pub fn attempt(with: &str, folders: &Arc<[Folder]>) -> Attempt {
+/// A request, made as the runner makes one.
+pub fn request(with: &str) -> Request {
     let info = RunInfo {
         run_id: "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000".to_owned(),
         pipeline: Some("line".to_owned()),
@@ -81,16 +81,20 @@ pub fn attempt(with: &str, folders: &Arc<[Folder]>) -> Attempt {
         traceparent: None,
         dry_run: false,
     };
-    let request = Request {
+    Request {
         event: "create".to_owned(),
         kind: "app".to_owned(),
         resource: r#"{"name":"thing","resource":"app","spec":{},"generation":1}"#.to_owned(),
         with: with.to_owned(),
         info,
         extra: Vec::new(),
-    };
+    }
+}
+
+/// An attempt with it.
+pub fn attempt(with: &str, folders: &Arc<[Folder]>) -> Attempt {
     Attempt {
-        request,
+        request: request(with),
         context: Arc::new(Empty(Map::new())),
         log: Arc::new(Nothing),
         cancel: CancelFlag::default(),

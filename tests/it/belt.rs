@@ -136,8 +136,15 @@ impl Bench {
 
     /// `belt run` of the folder's files, with the folder `work` as workspace.
     pub fn run(&self, more: &[&str]) -> Said {
-        let args = self.run_args(more);
-        self.belt(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        fs::create_dir_all(self.path("work")).unwrap();
+        self.run_on("work", more)
+    }
+
+    /// The same with another workspace.
+    pub fn run_on(&self, workspace: &str, more: &[&str]) -> Said {
+        let files = ["run", "-f", "pipeline.yaml", "-r", "resource.yaml"];
+        let folders = ["--state", "state", "--workspace", workspace];
+        self.belt(&[&files[..], &folders, more].concat())
     }
 
     /// The run, as `belt runs get` has it.
@@ -154,21 +161,6 @@ impl Bench {
         collect(&self.path("state"), &mut found);
         found.sort();
         found
-    }
-
-    fn run_args(&self, more: &[&str]) -> Vec<String> {
-        fs::create_dir_all(self.path("work")).unwrap();
-        let args = [
-            "run",
-            "-f",
-            "pipeline.yaml",
-            "-r",
-            "resource.yaml",
-            "--state",
-            "state",
-        ];
-        let args = args.iter().chain(&["--workspace", "work"]).chain(more);
-        args.map(|arg| (*arg).to_owned()).collect()
     }
 }
 

@@ -78,22 +78,8 @@ fn a_workspace_that_holds_our_own_files_is_not_given_to_write() {
 fn a_folder_in_our_own_is_not_given_to_write_but_what_runs_have_made() {
     let bench = Bench::with_steps(&["append"], &["{driver: append}"]);
     assert_eq!(bench.run(&[]).code, 0);
-    let run = |workspace: &str, more: &[&str]| {
-        let mut args = vec![
-            "run",
-            "-f",
-            "pipeline.yaml",
-            "-r",
-            "resource.yaml",
-            "--state",
-            "state",
-        ];
-        args.extend(["--workspace", workspace]);
-        args.extend(more);
-        bench.belt(&args)
-    };
     for own in ["state/store", "state/drivers", "state"] {
-        let said = run(own, &[]);
+        let said = bench.run_on(own, &[]);
         assert_eq!(said.code, 2, "{own}: {}", said.stderr);
         let expected = "driver `append` is granted `workspace: rw`, and `";
         assert!(said.stderr.contains(expected), "{}", said.stderr);
@@ -102,7 +88,7 @@ fn a_folder_in_our_own_is_not_given_to_write_but_what_runs_have_made() {
     let noop = guest("noop").display().to_string();
     let config = format!("drivers: {{noop: {{path: {noop}, grants: {{out: rw}}}}}}\n");
     bench.write("belt.yaml", config);
-    let said = run("work", &["--out", "state/store"]);
+    let said = bench.run_on("work", &["--out", "state/store"]);
     assert_eq!(said.code, 2, "{}", said.stderr);
     assert!(
         said.stderr
@@ -110,7 +96,7 @@ fn a_folder_in_our_own_is_not_given_to_write_but_what_runs_have_made() {
         "{}",
         said.stderr
     );
-    let said = run("work", &["--out", "state/out/chosen"]);
+    let said = bench.run_on("work", &["--out", "state/out/chosen"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
 }
 
@@ -149,17 +135,7 @@ fn a_folder_to_write_to_does_not_hold_the_run_s_other_folder() {
             guest("noop").display()
         );
         bench.write("belt.yaml", config);
-        let mut args = vec![
-            "run",
-            "-f",
-            "pipeline.yaml",
-            "-r",
-            "resource.yaml",
-            "--state",
-            "state",
-        ];
-        args.extend(["--workspace", workspace, "--out", out]);
-        bench.belt(&args)
+        bench.run_on(workspace, &["--out", out])
     };
     bench.write("folders/a/b/keep", "");
     for (grants, workspace, out) in [
@@ -190,19 +166,7 @@ fn links_to_our_own_files_and_drivers_that_are_not_pinned_are_our_own() {
     let bench = Bench::with_steps(&["noop"], &["{driver: noop}"]);
     bench.write("work/keep", "");
     let noop = fs::read(guest("noop")).unwrap();
-    let run = |config: &str| {
-        let mut args = vec![
-            "run",
-            "-f",
-            "pipeline.yaml",
-            "-r",
-            "resource.yaml",
-            "--state",
-            "state",
-        ];
-        args.extend(["--workspace", "work", "--config", config]);
-        bench.belt(&args)
-    };
+    let run = |config: &str| bench.run_on("work", &["--config", config]);
     let refused = |said: Said, own: &str| {
         assert_eq!(said.code, 2, "{}", said.stderr);
         assert!(said.stderr.contains(own), "{}", said.stderr);
@@ -230,17 +194,7 @@ fn links_to_our_own_files_and_drivers_that_are_not_pinned_are_our_own() {
 fn folders_of_the_system_are_no_workspace() {
     let bench = Bench::with_steps(&["noop"], &["{driver: noop}"]);
     for folder in ["/", "/proc", "/proc/self", "/sys"] {
-        let mut args = vec![
-            "run",
-            "-f",
-            "pipeline.yaml",
-            "-r",
-            "resource.yaml",
-            "--state",
-            "state",
-        ];
-        args.extend(["--workspace", folder]);
-        let said = bench.belt(&args);
+        let said = bench.run_on(folder, &[]);
         assert_eq!(said.code, 2, "{folder}: {}", said.stderr);
         assert!(
             said.stderr.contains("has folders of the system"),
