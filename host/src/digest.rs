@@ -35,6 +35,22 @@ impl Digest {
     }
 }
 
+/// The sha256 of bytes that come piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of all bytes taken.
+    pub fn digest(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())
@@ -88,7 +104,15 @@ impl From<Digest> for String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::Digest;
+    use super::{Digest, Hasher};
+
+    #[test]
+    fn a_digest_is_the_same_in_pieces() {
+        let mut hasher = Hasher::default();
+        hasher.update(b"a");
+        hasher.update(b"bc");
+        assert_eq!(hasher.digest(), Digest::of(b"abc"));
+    }
 
     #[test]
     fn a_digest_is_read_as_it_is_written() {
