@@ -17,6 +17,7 @@ pub mod records;
 pub mod runs;
 pub mod state;
 pub mod store;
+pub mod workspaces;
 
 pub mod wasm;
 
