@@ -120,6 +120,16 @@ impl StateFolder {
         self.root.join("out")
     }
 
+    /// The archives that workspaces are filled from, by digest.
+    pub fn archives(&self) -> PathBuf {
+        self.root.join("archives")
+    }
+
+    /// The workspaces of runs that were sent an archive.
+    pub fn workspaces(&self) -> PathBuf {
+        self.root.join("workspaces")
+    }
+
     /// Keeps the bytes of a driver, durably, before a run names them. A damaged copy is mended. For whoever has the
     /// store open to write.
     ///
