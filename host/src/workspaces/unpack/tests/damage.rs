@@ -136,7 +136,7 @@ fn seeds() -> Vec<Vec<u8>> {
 fn change(tar: &mut Vec<u8>, outside: &str, random: &mut Random) {
     let texts: [&[u8]; 14] = [
         b"..",
-        b"../sentinel",
+        b"../new",
         b"/",
         b"a",
         b"a/b",

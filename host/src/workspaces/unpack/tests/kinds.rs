@@ -24,6 +24,18 @@ fn folders_may_be_named_never_or_twice() {
 }
 
 #[test]
+fn a_folder_is_not_another_whose_name_starts_like_it() {
+    let archive = tar().file("a/x", "1").file("ab/y", "2");
+    let all = [
+        ("a", "0755/"),
+        ("a/x", "0644 1"),
+        ("ab", "0755/"),
+        ("ab/y", "0644 2"),
+    ];
+    check(archive, &all);
+}
+
+#[test]
 fn modes_are_three() {
     let file = |mode| tar().member(b'0', b"f", b"", mode, b"x");
     for (mode, is) in [
