@@ -2,7 +2,10 @@
 //!
 //! Owns the verbs, how things look on a terminal, and the exit codes. Decides nothing about a run.
 
+mod archive;
+mod connection;
 mod drivers;
+mod follow;
 mod lint;
 mod output;
 mod print;
@@ -10,7 +13,7 @@ mod progress;
 mod run;
 mod runs;
 mod stop;
-mod workbench;
+mod up;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,6 +32,8 @@ struct Cli {
 enum Verb {
     /// Take a resource through a pipeline
     Run(run::RunArgs),
+    /// Stay up: an HTTP API, its runs, live events
+    Up(up::UpArgs),
     /// Check pipelines, resources, definitions and belt.yaml without running anything
     Lint(lint::LintArgs),
     /// Look at runs, and have them go on
@@ -62,6 +67,7 @@ pub fn main() -> ExitCode {
     raise_open_files();
     let done = match cli.verb {
         Verb::Run(args) => run::run(args),
+        Verb::Up(args) => up::up(&args),
         Verb::Lint(args) => lint::lint(&args),
         Verb::Runs(verb) => runs::runs(verb),
         Verb::Drivers(verb) => drivers::drivers(verb),

@@ -41,6 +41,7 @@ pub use pipeline::{
 };
 pub use quantity::{QuantityError, format_duration, format_size, parse_duration, parse_size};
 pub use resource::{Definition, Resource};
+pub use schema::SpecCheck;
 pub use source::STDIN;
 
 /// Every limit on what people write, each documented where it is enforced.
@@ -74,6 +75,23 @@ pub struct Document<T> {
     pub value: T,
     file: Arc<str>,
     tree: Node,
+}
+
+impl<T: serde::Serialize> Document<T> {
+    /// A checked value as a document of that name: its places are those of its canonical JSON.
+    ///
+    /// # Panics
+    /// Never: what was checked has JSON of its own.
+    #[must_use]
+    pub fn of(name: &str, value: T) -> Document<T> {
+        let text = serde_json::to_string(&value).expect("a checked document has string keys");
+        let tree = json::parse(&text, &Report::new(name)).pop();
+        Document {
+            value,
+            file: name.into(),
+            tree: tree.expect("JSON of our own is JSON"),
+        }
+    }
 }
 
 impl<T> Document<T> {
@@ -178,6 +196,47 @@ pub fn read_bytes(file: &str, bytes: &[u8]) -> Result<Documents, Diagnostics> {
     Diagnostics::new(report.into_found())
         .into_result()
         .map(|()| documents)
+}
+
+/// The field that each mistake in a JSON text is about, as a JSON pointer; none where it is about the text as a whole.
+#[must_use]
+pub fn fields_of(bytes: &[u8], diagnostics: &Diagnostics) -> Vec<Option<String>> {
+    let trees = match std::str::from_utf8(bytes) {
+        Ok(text) => json::parse(text, &Report::new("body.json")),
+        Err(_) => Vec::new(),
+    };
+    let field = |diagnostic: &Diagnostic| {
+        let mark = diagnostic.position.mark?;
+        trees.iter().find_map(|tree| tree.pointer_to(mark))
+    };
+    diagnostics.iter().map(field).collect()
+}
+
+/// Checks a definition by itself: that its schema is one.
+#[must_use]
+pub fn check_definition(definition: &Document<Definition>) -> Diagnostics {
+    let mut found = Vec::new();
+    schema::check_definition(definition, &mut found);
+    Diagnostics::new(found)
+}
+
+/// Checks that the drivers that a pipeline names are in a configuration.
+#[must_use]
+pub fn check_drivers(pipeline: &Document<Pipeline>, config: &Document<Config>) -> Diagnostics {
+    let mut found = Vec::new();
+    check::check_drivers(pipeline, config, &mut found);
+    Diagnostics::new(found)
+}
+
+/// Checks a resource against the definition of its kind.
+#[must_use]
+pub fn check_resource(
+    resource: &Document<Resource>,
+    definition: &Document<Definition>,
+) -> Diagnostics {
+    let mut found = Vec::new();
+    schema::check_resource(resource, definition, &mut found);
+    Diagnostics::new(found)
 }
 
 impl Documents {

@@ -20,24 +20,27 @@ use crate::runs::StoredRun;
 use crate::state::StateFolder;
 use crate::store::Revision;
 use crate::wasm::{Loaded, WasmHost};
-use beltline_engine::{Run, RunId};
+use beltline_engine::{Plan, Run, RunId};
 use beltline_wire::OutAccess;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
-/// What a new run is to be of.
+/// What a new run is to be of, beside its pipeline.
 pub struct Order {
-    /// The checked pipeline, its context as overridden.
-    pub pipeline: Pipeline,
+    /// Its id, from [`new_id`].
+    pub id: RunId,
+    /// Why its drivers are called.
+    pub event: String,
     /// The resource.
     pub resource: Subject,
-    /// The operator's file, absolute.
-    pub config: PathBuf,
     /// The directory to work on.
     pub workspace: Option<PathBuf>,
+    /// The archive that it was made from.
+    pub archive: Option<Digest>,
     /// Where steps put what they make; the state folder has a place for it.
     pub out: Option<PathBuf>,
     /// The run whose snapshots these are.
@@ -54,12 +57,12 @@ pub struct Subject {
     pub text: Arc<str>,
 }
 
-impl From<&Resource> for Subject {
-    /// Its canonical JSON and its generation, which is 1 where nobody keeps resources.
-    fn from(resource: &Resource) -> Self {
+impl Subject {
+    /// Its canonical JSON and its generation.
+    pub fn new(resource: &Resource, generation: u64) -> Self {
         let mut value = serde_json::to_value(resource).expect("a resource has string keys");
         if let Value::Object(fields) = &mut value {
-            fields.insert("generation".to_owned(), Value::from(1));
+            fields.insert("generation".to_owned(), Value::from(generation));
         }
         let (kind, name) = (resource.resource.clone(), resource.name.clone());
         Subject {
@@ -88,8 +91,20 @@ pub struct Launch {
     pub stored: StoredRun,
     /// One for each step of its plan.
     pub drivers: Vec<StepDriver>,
+}
+
+/// A pipeline whose drivers are loaded: what all runs of it share.
+pub struct Prepared {
+    pipeline: Arc<Pipeline>,
+    text: Arc<str>,
+    digest: Digest,
+    plan: Arc<Plan>,
     /// The drivers by name, each once.
     pub used: BTreeMap<String, Driver>,
+    loaded: BTreeMap<String, Arc<Loaded>>,
+    config: PathBuf,
+    own: Own,
+    is_kept: AtomicBool,
 }
 
 /// Reads the drivers that a pipeline names, by the operator's file at `config`.
@@ -126,81 +141,103 @@ fn check_kind(driver: &Driver, kind: &str) -> Result<(), LaunchError> {
     })
 }
 
-/// Makes a new run of an order: ready to be driven, not yet in the store. Nothing has been written when this
-/// fails.
+/// Loads the drivers of a pipeline, and makes of it what can be made before a run is ordered. `config` is the
+/// operator's file, absolute. Nothing has been written when this fails.
 ///
 /// # Errors
-/// Every way in which the order cannot be met.
-pub fn new_run(
-    order: Order,
+/// A pipeline that cannot be planned, a driver that does not load.
+pub fn prepare(
+    pipeline: Pipeline,
     used: BTreeMap<String, Driver>,
     entries: &Config,
+    config: PathBuf,
     wasm: &WasmHost,
     state: &StateFolder,
-) -> Result<Launch, LaunchError> {
-    let plan = plan::of(&order.pipeline);
+) -> Result<Prepared, LaunchError> {
+    let plan = plan::of(&pipeline);
     plan.check()?;
-    let snapshot = plan::snapshot(&order.pipeline);
+    let snapshot = plan::snapshot(&pipeline);
     if snapshot.len() > plan::PIPELINE_BYTES_MAX {
         let found = crate::text::size(snapshot.len() as u64);
         return Err(LaunchError::PipelineTooLarge { found });
     }
-    // Compiling may take seconds; the run's time begins after it.
     let loaded = load_all(&used, wasm)?;
-    let created_ms = clock::now_ms();
-    let id = new_id(created_ms);
-    let record = RunRecord {
-        run: id,
-        created_ms,
-        event: "create".to_owned(),
-        pipeline: order.pipeline.name.clone(),
-        kind: order.resource.kind,
-        resource: order.resource.name,
-        pipeline_digest: Digest::of(snapshot.as_bytes()),
-        resource_digest: Digest::of(order.resource.text.as_bytes()),
-        drivers: used
-            .iter()
-            .map(|(name, driver)| (name.clone(), driver_record(driver)))
-            .collect(),
-        config: order.config,
-        workspace: order
-            .workspace
-            .as_deref()
-            .map(folders::workspace)
-            .transpose()?,
-        out_given: order.out.is_some(),
-        out: match order.out {
-            Some(out) => folders::out(&out)?,
-            None => state.out(&id.to_string()),
-        },
-        rerun_of: order.rerun_of,
-    };
-    let stored = StoredRun {
-        record: Arc::new(record),
-        pipeline: Arc::new(order.pipeline),
-        pipeline_text: snapshot.into(),
-        resource: order.resource.text,
-        run: Arc::new(Run::new(id, Arc::new(plan), 1, created_ms)),
-        head: Revision::default(),
-    };
-    let own = Own::new(state, entries, &stored.record.config);
-    let drivers = step_drivers(&stored, &used, &loaded, &own)?;
-    Ok(Launch {
-        stored,
-        drivers,
+    Ok(Prepared {
+        pipeline: Arc::new(pipeline),
+        digest: Digest::of(snapshot.as_bytes()),
+        text: snapshot.into(),
+        plan: Arc::new(plan),
         used,
+        loaded,
+        own: Own::new(state, entries, &config),
+        config,
+        is_kept: AtomicBool::new(false),
     })
 }
 
-/// What must be on disk before a new run is: its drivers' bytes, its out folder.
-///
-/// # Errors
-/// The file system's.
-pub fn keep(launch: &Launch, state: &StateFolder) -> Result<(), LaunchError> {
-    for driver in launch.used.values() {
-        state.keep_driver(driver.digest, &driver.bytes)?;
+impl Prepared {
+    /// The pipeline.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
     }
-    make_out(&launch.stored, &launch.used)
+
+    /// Makes a new run of an order: ready to be driven, not yet in the store. Nothing has been written when this
+    /// fails.
+    ///
+    /// # Errors
+    /// Folders that are not there or that no driver may have.
+    pub fn new_run(&self, order: Order, state: &StateFolder) -> Result<Launch, LaunchError> {
+        let (id, created_ms) = (order.id, clock::now_ms());
+        let workspace = order.workspace.as_deref().map(folders::workspace);
+        let drivers = self.used.iter();
+        let record = RunRecord {
+            run: id,
+            created_ms,
+            event: order.event,
+            pipeline: self.pipeline.name.clone(),
+            kind: order.resource.kind,
+            resource: order.resource.name,
+            pipeline_digest: self.digest,
+            resource_digest: Digest::of(order.resource.text.as_bytes()),
+            drivers: drivers
+                .map(|(name, driver)| (name.clone(), driver_record(driver)))
+                .collect(),
+            config: self.config.clone(),
+            workspace: workspace.transpose()?,
+            archive: order.archive,
+            out_given: order.out.is_some(),
+            out: match order.out {
+                Some(out) => folders::out(&out)?,
+                None => state.out(&id.to_string()),
+            },
+            rerun_of: order.rerun_of,
+        };
+        let stored = StoredRun {
+            record: Arc::new(record),
+            pipeline: Arc::clone(&self.pipeline),
+            pipeline_text: Arc::clone(&self.text),
+            resource: order.resource.text,
+            run: Arc::new(Run::new(id, Arc::clone(&self.plan), 1, created_ms)),
+            head: Revision::default(),
+            requeue_after_ms: None,
+        };
+        let drivers = step_drivers(&stored, &self.used, &self.loaded, &self.own)?;
+        Ok(Launch { stored, drivers })
+    }
+
+    /// Puts on disk what must be there before a new run is: its drivers' bytes, its out folder.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn keep(&self, launch: &Launch, state: &StateFolder) -> Result<(), LaunchError> {
+        if !self.is_kept.load(Ordering::Acquire) {
+            for driver in self.used.values() {
+                state.keep_driver(driver.digest, &driver.bytes)?;
+            }
+            self.is_kept.store(true, Ordering::Release);
+        }
+        make_out(&launch.stored, &self.used)
+    }
 }
 
 /// The drivers of a stored run by the digests that it keeps, with the operator's grants of today, for a new run of
@@ -257,11 +294,7 @@ pub fn reopen(
     let loaded = load_all(&used, wasm)?;
     let own = Own::new(state, entries, &stored.record.config);
     let drivers = step_drivers(&stored, &used, &loaded, &own)?;
-    Ok(Launch {
-        stored,
-        drivers,
-        used,
-    })
+    Ok(Launch { stored, drivers })
 }
 
 fn entry<'e>(
@@ -337,8 +370,9 @@ fn make_out(stored: &StoredRun, used: &BTreeMap<String, Driver>) -> Result<(), L
     }
 }
 
-/// A UUIDv7: ids of later runs are greater.
-fn new_id(now_ms: u64) -> RunId {
+/// The id of a run that is about to be made, a UUIDv7: ids of later runs are greater.
+pub fn new_id() -> RunId {
+    let now_ms = clock::now_ms();
     let at = uuid::Timestamp::from_unix_time(
         now_ms / 1_000,
         u32::try_from(now_ms % 1_000 * 1_000_000).unwrap_or_default(),

@@ -21,8 +21,14 @@ pub mod workspaces;
 
 pub mod wasm;
 
+pub mod catalog;
 pub mod launch;
+pub mod owner;
 pub mod runner;
 pub mod view;
+
+#[allow(unused_qualifications, reason = "of utoipa's macros")]
+pub mod api;
+pub mod client;
 
 pub mod cli;

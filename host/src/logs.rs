@@ -6,13 +6,15 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use utoipa::ToSchema;
 
 /// How much a line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Every detail.
@@ -41,7 +43,7 @@ impl Level {
 }
 
 /// One line of a run's log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: u64,
@@ -55,6 +57,7 @@ pub struct LogLine {
     pub message: String,
     /// Named values.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
     pub fields: Map<String, Value>,
 }
 
@@ -64,34 +67,29 @@ pub trait LogSink: Send + Sync {
     fn append(&self, line: LogLine);
 }
 
-/// The log of one run, as a file.
+/// The log of one run, as a file, which is made when its first line comes.
 #[derive(Debug)]
 pub struct RunLog {
-    file: Mutex<File>,
+    folder: PathBuf,
+    path: PathBuf,
+    file: Mutex<Option<File>>,
 }
 
 impl RunLog {
-    /// Opens the log of a run to append to it, `folder/<run>.jsonl`.
-    ///
-    /// # Errors
-    /// The file system's, with the file's name.
-    pub fn open(folder: &Path, run: &str) -> Result<Self, LogError> {
-        let path = path(folder, run);
-        let error = |source| LogError {
-            path: path.clone(),
-            source,
-        };
-        std::fs::create_dir_all(folder).map_err(error)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .and_then(end_torn_line)
-            .map_err(error)?;
-        Ok(RunLog {
-            file: Mutex::new(file),
-        })
+    /// Of a run, `folder/<run>.jsonl`.
+    pub fn of(folder: &Path, run: impl fmt::Display) -> Self {
+        RunLog {
+            folder: folder.to_owned(),
+            path: path(folder, run),
+            file: Mutex::new(None),
+        }
+    }
+
+    fn open(&self) -> io::Result<File> {
+        std::fs::create_dir_all(&self.folder)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).read(true).append(true);
+        end_torn_line(options.open(&self.path)?)
     }
 }
 
@@ -114,7 +112,13 @@ impl LogSink for RunLog {
             return;
         };
         text.push(b'\n');
-        if let Ok(mut file) = self.file.lock() {
+        let Ok(mut opened) = self.file.lock() else {
+            return;
+        };
+        if opened.is_none() {
+            *opened = self.open().ok();
+        }
+        if let Some(file) = opened.as_mut() {
             // One write per line, so that a crash tears at most the last. A full disk costs log lines, not runs.
             let _ = file.write_all(&text);
         }
@@ -125,25 +129,53 @@ impl LogSink for RunLog {
 ///
 /// # Errors
 /// The file system's, with the file's name. A line that is no log line (torn by a crash) is passed over.
-pub fn read(folder: &Path, run: &str) -> Result<Vec<LogLine>, LogError> {
+pub fn read(folder: &Path, run: impl fmt::Display) -> Result<Vec<LogLine>, LogError> {
+    let lines = read_from(folder, run, 0, u64::MAX)?;
+    Ok(lines.into_iter().map(|(_, line)| line).collect())
+}
+
+/// The whole lines of a run's log from a place on, oldest first, of `bytes_max` bytes or a little more, each with the
+/// place after it. Places are bytes into the log; one that is no begin of a line loses that line.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(
+    folder: &Path,
+    run: impl fmt::Display,
+    place: u64,
+    bytes_max: u64,
+) -> Result<Vec<(u64, LogLine)>, LogError> {
     let path = path(folder, run);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(LogError { path, source }),
+    let error = |source| LogError {
+        path: path.clone(),
+        source,
     };
-    let mut lines = Vec::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(|source| LogError {
-            path: path.clone(),
-            source,
-        })?;
-        lines.extend(serde_json::from_slice::<LogLine>(&line));
+    let mut file = match File::open(&path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(error(source)),
+    };
+    file.seek(SeekFrom::Start(place)).map_err(error)?;
+    let (mut lines, mut after, mut bytes) = (Vec::new(), place, Vec::new());
+    while after.saturating_sub(place) < bytes_max {
+        bytes.clear();
+        let read = file.read_until(b'\n', &mut bytes).map_err(error)?;
+        if bytes.last() != Some(&b'\n') {
+            // The end, or a line that is being written.
+            break;
+        }
+        after += read as u64;
+        lines.extend(serde_json::from_slice::<LogLine>(&bytes).map(|line| (after, line)));
     }
     Ok(lines)
 }
 
-fn path(folder: &Path, run: &str) -> PathBuf {
+/// How many bytes a run's log has; none where there is no log.
+pub fn bytes(folder: &Path, run: impl fmt::Display) -> u64 {
+    std::fs::metadata(path(folder, run)).map_or(0, |found| found.len())
+}
+
+fn path(folder: &Path, run: impl fmt::Display) -> PathBuf {
     folder.join(format!("{run}.jsonl"))
 }
 
@@ -172,9 +204,7 @@ mod tests {
             message: "hello\nworld".into(),
             fields: Map::from_iter([("n".to_owned(), Value::from(3))]),
         };
-        RunLog::open(folder.path(), "r")
-            .unwrap()
-            .append(line.clone());
+        RunLog::of(folder.path(), "r").append(line.clone());
         OpenOptions::new()
             .append(true)
             .open(folder.path().join("r.jsonl"))
@@ -186,9 +216,7 @@ mod tests {
             std::slice::from_ref(&line)
         );
         // What comes after the tear is whole.
-        RunLog::open(folder.path(), "r")
-            .unwrap()
-            .append(line.clone());
+        RunLog::of(folder.path(), "r").append(line.clone());
         assert_eq!(read(folder.path(), "r").unwrap(), [line.clone(), line]);
         assert_eq!(read(folder.path(), "none").unwrap(), []);
     }

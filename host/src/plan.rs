@@ -1,7 +1,8 @@
 //! From the pipeline that people write to the plan that the engine runs.
 //!
 //! Owns the snapshot of a pipeline, from which the plan is made anew whenever a run is loaded: an edit of the
-//! file never reaches a run that has begun. Steps wait for the one before them.
+//! file never reaches a run that has begun. Steps wait for the one before them, but where the pipeline is
+//! made of the drivers that listen for a kind: there none waits for another.
 
 use crate::clock::millis;
 use crate::documents::{OnLost, Pipeline, StepDocument};
@@ -12,21 +13,22 @@ pub const PIPELINE_BYTES_MAX: usize = crate::store::VALUE_BYTES_MAX;
 
 /// The plan of a checked pipeline.
 pub fn of(pipeline: &Pipeline) -> Plan {
-    let steps = (0_u32..)
-        .zip(&pipeline.steps)
-        .map(|(index, document)| step(index, document));
+    let steps = (0_u32..).zip(&pipeline.steps).map(|(index, document)| {
+        let before = index.checked_sub(1).filter(|_| !pipeline.independent);
+        step(before, document)
+    });
     Plan {
         timeout_ms: millis(pipeline.timeout),
         steps: steps.collect(),
     }
 }
 
-fn step(index: u32, document: &StepDocument) -> PlanStep {
+fn step(before: Option<u32>, document: &StepDocument) -> PlanStep {
     let retry = document.retry;
     PlanStep {
         id: document.id.clone(),
         driver: document.driver.clone(),
-        after: index.checked_sub(1).into_iter().collect(),
+        after: before.into_iter().collect(),
         timeout_ms: millis(document.timeout),
         queue_timeout_ms: millis(document.queue_timeout),
         retry: Retry {

@@ -27,9 +27,9 @@ pub struct RunRecord {
     pub run: RunId,
     /// When it was made, in milliseconds since the Unix epoch.
     pub created_ms: u64,
-    /// Why its drivers are called: `create` for a run that a person started.
+    /// Why its drivers are called: `create`, `update` or `resync`.
     pub event: String,
-    /// The pipeline's name.
+    /// The pipeline's name; empty where the resource names none.
     pub pipeline: String,
     /// The kind of the resource.
     pub kind: String,
@@ -46,6 +46,9 @@ pub struct RunRecord {
     /// The directory that it works on; absolute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<PathBuf>,
+    /// The archive that the workspace was made from, where a client sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Digest>,
     /// Where its steps put what they make; absolute.
     pub out: PathBuf,
     /// Whether a person chose that folder, so that a rerun takes it again.
@@ -54,6 +57,31 @@ pub struct RunRecord {
     /// The run whose snapshots it took, where it is a rerun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RunId>,
+}
+
+/// That a run has not ended. There is one for each that has not, so that a start finds them without reading the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenRecord {
+    /// The kind of its resource.
+    pub kind: String,
+    /// The name of its resource.
+    pub resource: String,
+}
+
+/// That a driver wants to look at a resource again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResyncRecord {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The run whose driver asked for it.
+    pub run: RunId,
+}
+
+/// How long after its success a run's drivers want to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RequeueRecord {
+    /// In milliseconds; the shortest that a step of it asked for.
+    pub after_ms: u64,
 }
 
 /// A driver, as it was when the run was made.

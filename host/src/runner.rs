@@ -19,6 +19,8 @@ use crate::clock;
 use crate::durable;
 use crate::logs::LogSink;
 use crate::runs::{Runs, RunsError, StoredRun};
+use crate::store::Batch;
+use answer::Told;
 use attempts::{Attempts, Finished, News};
 use beltline_engine::{Effect, Event, Input, Run};
 use kept::Kept;
@@ -26,7 +28,7 @@ use offered::Offered;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What has been unsynced so long is synced, so that what others may see lags no more than this.
 const UNSYNCED_MAX: Duration = Duration::from_millis(100);
@@ -34,13 +36,19 @@ const UNSYNCED_MAX: Duration = Duration::from_millis(100);
 /// How far a file's time may lie behind the clock: kernels stamp files with the time of their last tick.
 const CLOCK_TICK: Duration = Duration::from_millis(100);
 
-/// Is told how a run goes. What it is told of may not be durable yet: it is for progress on a terminal, marked
-/// provisional, and never for anything that others build upon.
+/// Between two tries to write to a disk that is full.
+const ROOM_PAUSE: Duration = Duration::from_millis(500);
+
+/// A run that has nothing to do for so long is not kept in memory.
+const REST_MIN: Duration = Duration::from_secs(2);
+
+/// Is told how a run goes.
 pub trait Observer: Send + Sync {
-    /// The run is durable and about to go on.
-    fn accepted(&self, run: &Run);
-    /// The run has changed.
-    fn changed(&self, run: &Run, events: &[Event]);
+    /// The run is written, and may not be durable yet: for progress on a terminal, marked provisional, and never for
+    /// anything that others build upon.
+    fn written(&self, run: &Run, events: &[Event]);
+    /// What was written is durable.
+    fn durable(&self, run: &Run);
     /// The runner waits for an attempt, until then at most; zero when it waits no more. It looks up much later only where
     /// a file call of a guest holds its thread up, which nothing in this process can end.
     fn waiting(&self, until_ms: u64);
@@ -66,17 +74,57 @@ pub enum RunnerError {
     },
 }
 
+/// What people ask of a run that is under way.
+pub enum Ask {
+    /// To fold this. The answer comes when what became of it is durable: whether anything did.
+    Fold(Input, oneshot::Sender<bool>),
+    /// To leave the run where it stands: attempts under way may end, nothing new begins.
+    Leave,
+}
+
+/// How a runner comes to its end.
+#[derive(Debug)]
+pub enum Left {
+    /// The run has ended; its out folder is synced.
+    Ended {
+        /// As it ended.
+        run: Arc<Run>,
+        /// When a run of its resource is to begin by itself, in Unix milliseconds.
+        resync_ms: Option<u64>,
+    },
+    /// Nothing is to be done before that time, in Unix milliseconds.
+    Resting {
+        /// When it is to be driven again.
+        until_ms: u64,
+    },
+    /// It was asked to leave.
+    Asked,
+}
+
+impl Left {
+    /// The run, where it has ended.
+    pub fn ended(self) -> Option<Arc<Run>> {
+        match self {
+            Left::Ended { run, .. } => Some(run),
+            Left::Resting { .. } | Left::Asked => None,
+        }
+    }
+}
+
 /// Moves one run.
 pub struct Runner {
     kept: Kept,
     attempts: Attempts,
-    inbox: mpsc::UnboundedReceiver<Input>,
+    inbox: mpsc::UnboundedReceiver<Ask>,
     observer: Arc<dyn Observer>,
+    asked: Vec<(oneshot::Sender<bool>, bool)>,
+    leaves: bool,
+    waits_for_room: bool,
 }
 
 enum Happening {
     News(News),
-    Input(Input),
+    Ask(Ask),
     Tick,
     SyncIsDue,
 }
@@ -89,7 +137,7 @@ impl Runner {
         stored: StoredRun,
         drivers: Vec<StepDriver>,
         log: Arc<dyn LogSink>,
-        inbox: mpsc::UnboundedReceiver<Input>,
+        inbox: mpsc::UnboundedReceiver<Ask>,
         observer: Arc<dyn Observer>,
     ) -> Self {
         let offered = Arc::new(Offered::new(runs.clone(), &stored));
@@ -99,26 +147,36 @@ impl Runner {
             attempts,
             inbox,
             observer,
+            asked: Vec::new(),
+            leaves: false,
+            waits_for_room: false,
         }
     }
 
-    /// Writes a new run to the store, its first steps already started, and drives it.
+    /// Where the disk is full it waits until there is room, and what has been done stays done; else it fails.
+    #[must_use]
+    pub fn waiting_for_room(mut self, waits: bool) -> Self {
+        self.waits_for_room = waits;
+        self
+    }
+
+    /// Writes a new run to the store, its first steps already started and `along` in the same commit, and drives it.
     ///
     /// # Errors
     /// As [`Runner::drive`].
-    pub async fn create(mut self) -> Result<Run, RunnerError> {
+    pub async fn create(mut self, along: Batch) -> Result<Left, RunnerError> {
         self.kept.begin();
         self.start();
-        self.kept.create().await?;
+        self.kept.create(along).await?;
         self.run().await
     }
 
-    /// Drives a stored run to its end, beginning with these inputs, and returns it as it ended: durable, its out
-    /// folder synced.
+    /// Drives a stored run to its end, beginning with these inputs, or as far as there is something to do. What is
+    /// told of it is durable.
     ///
     /// # Errors
     /// [`RunnerError`]; the run is then left as the store has it.
-    pub async fn drive(mut self, inputs: Vec<Input>) -> Result<Run, RunnerError> {
+    pub async fn drive(mut self, inputs: Vec<Input>) -> Result<Left, RunnerError> {
         for input in inputs {
             self.kept.fold(&input);
         }
@@ -127,34 +185,82 @@ impl Runner {
         self.run().await
     }
 
-    async fn run(mut self) -> Result<Run, RunnerError> {
-        self.kept.sync().await?;
-        self.observer.accepted(self.kept.run());
+    async fn run(mut self) -> Result<Left, RunnerError> {
         self.tell();
+        self.sync().await?;
         loop {
             self.perform().await?;
-            if self.kept.run().is_ended() {
-                break;
+            if let Some(left) = self.may_leave() {
+                self.sync().await?;
+                return Ok(left);
             }
             match self.next().await {
                 Happening::News(News::Finished(finished)) => self.finish(finished)?,
                 // What has room now is started below.
                 Happening::News(News::Room) => {}
-                Happening::Input(input) => _ = self.kept.fold(&input),
+                Happening::Ask(ask) => self.ask(ask),
                 Happening::Tick => _ = self.kept.fold(&Input::Tick),
-                Happening::SyncIsDue => self.kept.sync().await?,
+                Happening::SyncIsDue => self.sync().await?,
             }
             // What people have asked for comes before anything that would begin.
-            while let Ok(input) = self.inbox.try_recv() {
-                self.kept.fold(&input);
+            while let Ok(ask) = self.inbox.try_recv() {
+                self.ask(ask);
             }
             self.start();
             self.stop();
             self.save().await?;
             self.tell();
+            if !self.asked.is_empty() {
+                self.sync().await?;
+            }
         }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Fold(input, told) => {
+                let has_changed = self.kept.fold(&input);
+                self.asked.push((told, has_changed));
+            }
+            Ask::Leave => self.leaves = true,
+        }
+    }
+
+    /// How the runner may leave the run now, if it may.
+    fn may_leave(&self) -> Option<Left> {
+        let run = self.kept.run();
+        if run.is_ended() {
+            return Some(Left::Ended {
+                run: Arc::clone(run),
+                resync_ms: self.kept.resync_ms(),
+            });
+        }
+        if !self.attempts.is_idle() {
+            return None;
+        }
+        if self.leaves {
+            return Some(Left::Asked);
+        }
+        let until_ms = self.wake_ms()?;
+        let has_time = clock::until(until_ms) >= REST_MIN && self.inbox.is_empty();
+        // Of a run that waits for nothing but a time.
+        let rests = !self
+            .kept
+            .wanted()
+            .iter()
+            .any(|effect| matches!(effect, Effect::Attempt { .. }));
+        (has_time && rests).then_some(Left::Resting { until_ms })
+    }
+
+    /// Makes what was written durable, and tells those who wait for it.
+    async fn sync(&mut self) -> Result<(), RunnerError> {
         self.kept.sync().await?;
-        Ok(self.kept.into_run())
+        self.observer.durable(self.kept.run());
+        for (told, has_changed) in self.asked.drain(..) {
+            // Whoever asked may have gone.
+            let _ = told.send(has_changed);
+        }
+        Ok(())
     }
 
     /// Writes what has changed. A run does not end before what its steps made is on disk.
@@ -165,7 +271,14 @@ impl Runner {
             let since = clock::system_time(self.kept.run().head.created_ms) - CLOCK_TICK;
             durable::sync_tree(&out, since).map_err(RunnerError::Out)?;
         }
-        Ok(self.kept.save().await?)
+        loop {
+            match self.kept.save().await {
+                Err(error) if self.waits_for_room && error.is_full() => {
+                    tokio::time::sleep(ROOM_PAUSE).await;
+                }
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Stops what the state no longer wants, before that state is saved: an end on record has been one.
@@ -176,7 +289,7 @@ impl Runner {
 
     /// Records the start of every attempt that is wanted, has room, and is neither performed nor about to be.
     fn start(&mut self) {
-        loop {
+        while !self.leaves {
             let attempts = &mut self.attempts;
             let due = self.kept.wanted().iter().find_map(|effect| match *effect {
                 Effect::Attempt { step, attempt, .. } => {
@@ -204,17 +317,22 @@ impl Runner {
     /// Begins what is announced, after the effect barrier where that has effects.
     async fn perform(&mut self) -> Result<(), RunnerError> {
         if self.attempts.announced_with_effects() {
-            self.kept.sync().await?;
+            self.sync().await?;
         }
         self.attempts.begin(self.kept.run());
         Ok(())
     }
 
-    async fn next(&mut self) -> Happening {
-        let wake = self.kept.wanted().iter().find_map(|effect| match *effect {
+    /// When time has something to say.
+    fn wake_ms(&self) -> Option<u64> {
+        self.kept.wanted().iter().find_map(|effect| match *effect {
             Effect::Wake { at_ms } => Some(at_ms),
             Effect::Attempt { .. } => None,
-        });
+        })
+    }
+
+    async fn next(&mut self) -> Happening {
+        let wake = self.wake_ms();
         if let Some(at_ms) = wake {
             self.observer.waiting(at_ms);
         }
@@ -225,7 +343,7 @@ impl Runner {
             .map(|since| UNSYNCED_MAX.saturating_sub(since));
         let happening = tokio::select! {
             biased;
-            Some(input) = self.inbox.recv() => Happening::Input(input),
+            Some(ask) = self.inbox.recv() => Happening::Ask(ask),
             news = self.attempts.next() => Happening::News(news),
             () = after(wake) => Happening::Tick,
             () = after(sync) => Happening::SyncIsDue,
@@ -243,7 +361,14 @@ impl Runner {
             step: self.attempts.step_id(step),
             source,
         })?;
-        let (answer, output) = answer::from(ended);
+        let Told {
+            answer,
+            output,
+            requeue_after_ms,
+        } = answer::from(ended);
+        if let Some(after_ms) = requeue_after_ms {
+            self.kept.requeue(after_ms);
+        }
         self.kept.answer(step, attempt, answer, output);
         Ok(())
     }
@@ -251,7 +376,7 @@ impl Runner {
     fn tell(&mut self) {
         let events = self.kept.take_told();
         if !events.is_empty() {
-            self.observer.changed(self.kept.run(), &events);
+            self.observer.written(self.kept.run(), &events);
         }
     }
 }

@@ -10,6 +10,10 @@
 //! step/<id>/<index>            where it is not there, the step has not begun
 //! output/<id>/<index>/<attempt>
 //! event/<id>/<revision>
+//! requeue/<id>                 how soon after its success its drivers want to look again
+//! open/<id>                    as long as it has not ended
+//! of/<kind>/<resource>/<id>    the runs of a resource
+//! resync/<kind>/<resource>     when a run of that resource is to begin by itself
 //! snapshot/<digest>            pipelines and resources
 //! ```
 
@@ -17,10 +21,11 @@ use crate::digest::Digest;
 use crate::documents::Pipeline;
 use crate::plan;
 use crate::records::{
-    EventRecord, HeadRecord, LedgerRecord, RecordError, RunRecord, StepRecord, decode, encode,
+    EventRecord, HeadRecord, LedgerRecord, OpenRecord, RecordError, RequeueRecord, ResyncRecord,
+    RunRecord, StepRecord, decode, encode,
 };
 use crate::store::{Batch, Order, Record, Revision, Store, StoreError};
-use beltline_engine::{Event, Run, RunId, Step, StepState};
+use beltline_engine::{End, Event, Head, Phase, Run, RunId, Step, StepState};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -48,6 +53,8 @@ pub struct StoredRun {
     pub run: Arc<Run>,
     /// What the next write expects of its head.
     pub head: Revision,
+    /// How soon after its success its drivers want to look again, in milliseconds.
+    pub requeue_after_ms: Option<u64>,
 }
 
 /// What a transition leaves beside the state.
@@ -59,6 +66,8 @@ pub struct Traces {
     pub outputs: Vec<(u32, u32, Arc<str>)>,
     /// What attempts have used that ended with it.
     pub ledgers: Vec<LedgerRecord>,
+    /// How soon after the run's success a driver wants to look again, where that is sooner than others did.
+    pub requeue_after_ms: Option<u64>,
 }
 
 /// A run that cannot be read or written.
@@ -72,6 +81,13 @@ pub enum RunsError {
     Record(#[from] RecordError),
 }
 
+impl RunsError {
+    /// Whether the disk has no room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, RunsError::Store(StoreError::Full { .. }))
+    }
+}
+
 impl Runs {
     /// The runs of this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
@@ -83,13 +99,21 @@ impl Runs {
         &*self.store
     }
 
-    /// Writes a new run with its snapshots.
+    /// Writes a new run with its snapshots, and in the same commit what is to be true along with it.
     ///
     /// # Errors
-    /// The store's; [`StoreError::Conflict`] where a run of that id exists.
-    pub async fn create(&self, new: &StoredRun, traces: &Traces) -> Result<Revision, RunsError> {
-        let batch = Batch::new()
+    /// The store's; [`StoreError::Conflict`] where a run of that id exists, or something expected along with it is not
+    /// as it was.
+    pub async fn create(
+        &self,
+        new: &StoredRun,
+        traces: &Traces,
+        along: Batch,
+    ) -> Result<Revision, RunsError> {
+        let (kind, resource) = (&new.record.kind, &new.record.resource);
+        let batch = along
             .expect_absent(head_key(new.run.id))
+            .put(of_key(kind, resource, new.run.id), Vec::new())
             .put(run_key(new.run.id), encode(&*new.record))
             .put(
                 snapshot_key(new.record.pipeline_digest),
@@ -105,25 +129,24 @@ impl Runs {
         };
         Ok(self
             .store
-            .commit(state(batch, None, &new.run, traces))
+            .commit(state(batch, None, new, &new.run, traces))
             .await?)
     }
 
-    /// Writes what differs between two states of a run, if its head is still of the revision `head`.
+    /// Writes what differs between two states of a run, if its head is still as it was loaded.
     ///
     /// # Errors
     /// The store's; [`StoreError::Conflict`] where somebody else has moved the run.
     pub async fn save(
         &self,
-        before: &Run,
+        before: &StoredRun,
         after: &Run,
         traces: &Traces,
-        head: Revision,
     ) -> Result<Revision, RunsError> {
-        let batch = Batch::new().expect(head_key(after.id), head);
+        let batch = Batch::new().expect(head_key(after.id), before.head);
         Ok(self
             .store
-            .commit(state(batch, Some(before), after, traces))
+            .commit(state(batch, Some(&before.run), before, after, traces))
             .await?)
     }
 
@@ -165,6 +188,7 @@ impl Runs {
             }
         }
         let pipeline = Arc::new(pipeline);
+        let requeue = self.read::<RequeueRecord>(&requeue_key(id)).await?;
         Ok(Some(StoredRun {
             record,
             pipeline,
@@ -172,7 +196,62 @@ impl Runs {
             resource: resource.into(),
             run: Arc::new(run),
             head: head_revision,
+            requeue_after_ms: requeue.map(|(requeue, _)| requeue.after_ms),
         }))
+    }
+
+    /// What concerns a run as a whole, without the rest of it; `None` where there is no such run.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn head(&self, id: RunId) -> Result<Option<Head>, RunsError> {
+        let found = self.read::<HeadRecord>(&head_key(id)).await?;
+        Ok(found.map(|(head, _)| head.head(0)))
+    }
+
+    /// What a run is of, without its state; `None` where there is no such run.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn record(&self, id: RunId) -> Result<Option<RunRecord>, RunsError> {
+        Ok(self.read(&run_key(id)).await?.map(|(record, _)| record))
+    }
+
+    /// Every run that has not ended, oldest first.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn open(&self) -> Result<Vec<(RunId, OpenRecord)>, RunsError> {
+        let found = self.scan::<OpenRecord>(OPEN).await?;
+        let ids = found
+            .into_iter()
+            .filter_map(|(key, record)| Some((key.strip_prefix(OPEN)?.parse().ok()?, record)));
+        Ok(ids.collect())
+    }
+
+    /// The resources of which a run is to begin by itself: kind, name, and when.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn resyncs(&self) -> Result<Vec<(String, String, ResyncRecord)>, RunsError> {
+        let found = self.scan::<ResyncRecord>(RESYNC).await?;
+        let resyncs = found.into_iter().filter_map(|(key, record)| {
+            let (kind, name) = key.strip_prefix(RESYNC)?.split_once('/')?;
+            Some((kind.to_owned(), name.to_owned(), record))
+        });
+        Ok(resyncs.collect())
+    }
+
+    /// When a run of this resource is to begin by itself, and what a write compares to change that.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn resync(
+        &self,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<(ResyncRecord, Revision)>, RunsError> {
+        self.read(&resync_key(kind, name)).await
     }
 
     /// The ids of runs, latest first, at most `limit` of them; also of those whose records are damaged.
@@ -180,15 +259,53 @@ impl Runs {
     /// # Errors
     /// The store's.
     pub async fn latest(&self, limit: usize) -> Result<Vec<RunId>, RunsError> {
-        let prefix = run_key_prefix();
+        self.before(None, None, limit).await
+    }
+
+    /// The ids of runs, latest first, at most `limit` of them: those older than `before`, of one resource (its kind and
+    /// name) or of any; also of those whose records are damaged.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn before(
+        &self,
+        before: Option<RunId>,
+        resource: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, RunsError> {
+        let prefix = match resource {
+            None => RUN.to_owned(),
+            Some((kind, name)) => of_prefix(kind, name),
+        };
+        let after = before.map(|id| format!("{prefix}{id}"));
         let found = self
             .store
-            .keys(prefix, None, Order::Descending, limit)
+            .keys(&prefix, after.as_deref(), Order::Descending, limit)
             .await?;
         Ok(found
             .iter()
-            .filter_map(|key| key.strip_prefix(prefix)?.parse().ok())
+            .filter_map(|key| key.strip_prefix(&prefix)?.parse().ok())
             .collect())
+    }
+
+    /// The ids of runs that begin with these characters, latest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn beginning_with(&self, begin: &str, limit: usize) -> Result<Vec<RunId>, RunsError> {
+        let is_id = |part: char| part.is_ascii_hexdigit() || part == '-';
+        if begin.is_empty() || !begin.chars().all(is_id) {
+            return Ok(Vec::new());
+        }
+        let prefix = format!("{RUN}{}", begin.to_ascii_lowercase());
+        let found = self
+            .store
+            .keys(&prefix, None, Order::Descending, limit)
+            .await?;
+        let ids = found
+            .iter()
+            .filter_map(|key| key.strip_prefix(RUN)?.parse().ok());
+        Ok(ids.collect())
     }
 
     /// What an attempt left, as JSON text.
@@ -216,6 +333,32 @@ impl Runs {
         self.scan(&format!("event/{id}/"))
             .await
             .map(|found| found.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// What happened to a run after its revision `after`, oldest first, at most `limit` commits, each with the revision
+    /// that it led to.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn events_after(
+        &self,
+        id: RunId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, EventRecord)>, RunsError> {
+        let (prefix, after) = (format!("event/{id}/"), event_key(id, after));
+        let found = self
+            .store
+            .scan(&prefix, Some(&after), Order::Ascending, limit)
+            .await?;
+        let mut events = Vec::with_capacity(found.len());
+        for record in found {
+            let revision = record.key.strip_prefix(&prefix);
+            if let Some(revision) = revision.and_then(|text| text.parse().ok()) {
+                events.push((revision, decode(&record.key, &record.value)?));
+            }
+        }
+        Ok(events)
     }
 
     async fn steps(&self, id: RunId) -> Result<Vec<(u32, Step)>, RunsError> {
@@ -271,9 +414,19 @@ impl Runs {
 }
 
 /// Adds to a batch what differs between two states of a run, and what the change leaves.
-fn state(mut batch: Batch, before: Option<&Run>, after: &Run, traces: &Traces) -> Batch {
+fn state(
+    mut batch: Batch,
+    before: Option<&Run>,
+    stored: &StoredRun,
+    after: &Run,
+    traces: &Traces,
+) -> Batch {
     let id = after.id;
     batch = batch.put(head_key(id), encode(HeadRecord::from(&after.head)));
+    batch = opened_or_ended(batch, before, stored, after, traces);
+    if let Some(after_ms) = traces.requeue_after_ms {
+        batch = batch.put(requeue_key(id), encode(RequeueRecord { after_ms }));
+    }
     for (index, step) in (0_u32..).zip(&after.steps) {
         let old = before.and_then(|run| run.steps.get(index as usize));
         let same = match old {
@@ -298,6 +451,53 @@ fn state(mut batch: Batch, before: Option<&Run>, after: &Run, traces: &Traces) -
     batch
 }
 
+/// Adds what a run's begin and its end mean to those who look for open runs and for resources to look at again. The
+/// latest success of a resource decides whether and when that is.
+fn opened_or_ended(
+    batch: Batch,
+    before: Option<&Run>,
+    stored: &StoredRun,
+    after: &Run,
+    traces: &Traces,
+) -> Batch {
+    let (id, kind, resource) = (after.id, &stored.record.kind, &stored.record.resource);
+    let was_open = before.is_some_and(|run| !run.is_ended());
+    let Phase::Ended { end, .. } = &after.head.phase else {
+        let record = || OpenRecord {
+            kind: kind.clone(),
+            resource: resource.clone(),
+        };
+        return match was_open {
+            true => batch,
+            false => batch.put(open_key(id), encode(record())),
+        };
+    };
+    let batch = match was_open {
+        true => batch.delete(open_key(id)),
+        false => batch,
+    };
+    let asked = [stored.requeue_after_ms, traces.requeue_after_ms];
+    match resync_ms(after, asked.into_iter().flatten().min()) {
+        Some(at_ms) => batch.put(
+            resync_key(kind, resource),
+            encode(ResyncRecord { at_ms, run: id }),
+        ),
+        None if *end == End::Succeeded => batch.delete(resync_key(kind, resource)),
+        None => batch,
+    }
+}
+
+/// When a run of the same resource is to begin by itself: that long after this one's success.
+pub fn resync_ms(run: &Run, requeue_after_ms: Option<u64>) -> Option<u64> {
+    match run.head.phase {
+        Phase::Ended {
+            at_ms,
+            end: End::Succeeded,
+        } => Some(at_ms.saturating_add(requeue_after_ms?)),
+        Phase::Ended { .. } | Phase::Running { .. } | Phase::Cancelling { .. } => None,
+    }
+}
+
 fn text(record: Record) -> Result<String, RunsError> {
     let Record { key, value, .. } = record;
     String::from_utf8(value).map_err(|_| {
@@ -306,12 +506,33 @@ fn text(record: Record) -> Result<String, RunsError> {
     })
 }
 
-fn run_key_prefix() -> &'static str {
-    "run/"
-}
+const RUN: &str = "run/";
+const OPEN: &str = "open/";
+const RESYNC: &str = "resync/";
 
 fn run_key(id: RunId) -> String {
-    format!("run/{id}")
+    format!("{RUN}{id}")
+}
+
+fn open_key(id: RunId) -> String {
+    format!("{OPEN}{id}")
+}
+
+fn of_prefix(kind: &str, resource: &str) -> String {
+    format!("of/{kind}/{resource}/")
+}
+
+fn of_key(kind: &str, resource: &str, id: RunId) -> String {
+    format!("{}{id}", of_prefix(kind, resource))
+}
+
+/// When a run of a resource is to begin by itself.
+pub fn resync_key(kind: &str, resource: &str) -> String {
+    format!("{RESYNC}{kind}/{resource}")
+}
+
+fn requeue_key(id: RunId) -> String {
+    format!("requeue/{id}")
 }
 
 fn head_key(id: RunId) -> String {

@@ -1,30 +1,42 @@
 //! The one place where the records of a run become what people and programs see.
 //!
-//! Owns the JSON of a run, the same from every command and, later, from the API. Never reads a store: what is
-//! shown was read by its caller.
+//! Owns the JSON of a run and of what happens to it, the same from every command and from the API. Never reads a
+//! store: what is shown was read by its caller.
+
+mod event;
+
+pub use event::{EventView, events};
 
 use crate::clock::rfc3339;
+use crate::digest::Digest;
+use crate::documents::Grants;
 use crate::ledger::Ledger;
 use crate::records::{DriverRecord, EventRecord, LedgerRecord};
 use crate::runs::StoredRun;
 use beltline_engine::{
     AttemptEnd, End, Event, Failure, Phase, Placement, Run, RunStatus, Step, StepState, StepStatus,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A run, whole.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
     /// Its id.
     pub run: String,
     /// Its status in one word.
+    #[schema(value_type = String, example = "succeeded")]
     pub status: RunStatus,
-    /// The pipeline's name.
-    pub pipeline: String,
+    /// The pipeline's name; none where its resource named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// Why its drivers are called: `create`, `update` or `resync`.
+    pub event: String,
     /// The resource that went through it.
     pub resource: ResourceView,
     /// Its round.
@@ -32,30 +44,74 @@ pub struct RunView {
     /// When it was made, RFC 3339.
     pub created_at: String,
     /// When it ended, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
     /// From the begin of its round to its end, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
     /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RunFailureView>,
     /// Its steps, in order.
     pub steps: Vec<StepView>,
     /// Its drivers, by the operator's name for them.
-    pub drivers: BTreeMap<String, DriverRecord>,
+    pub drivers: BTreeMap<String, RunDriverView>,
     /// The directory that it works on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub workspace: Option<PathBuf>,
     /// Where its steps put what they made.
+    #[schema(value_type = String)]
     pub out: PathBuf,
     /// The run whose snapshots it took.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
+    /// Whether it has not ended and nobody carries it: its owner is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_off: bool,
+    /// How far it had come when it was told to go on; only in the answer to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<SinceView>,
+    /// What whoever started it may want to know; only in the answer to that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// How far a run had come.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct SinceView {
+    /// Its revision.
+    pub revision: u64,
+    /// Bytes of its log.
+    pub log_bytes: u64,
+}
+
+/// A driver, as it was when the run was made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunDriverView {
+    /// Of its bytes.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+    /// Its own version, where its manifest has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What it was granted.
+    #[schema(value_type = Object)]
+    pub grants: Grants,
+}
+
+impl From<&DriverRecord> for RunDriverView {
+    fn from(record: &DriverRecord) -> Self {
+        RunDriverView {
+            digest: record.digest,
+            version: record.version.clone(),
+            grants: record.grants,
+        }
+    }
 }
 
 /// A resource, by name.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ResourceView {
     /// Its kind.
     pub kind: String,
@@ -64,7 +120,7 @@ pub struct ResourceView {
 }
 
 /// Why a run failed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunFailureView {
     /// The step that failed first.
     pub step: String,
@@ -74,51 +130,52 @@ pub struct RunFailureView {
 }
 
 /// A failure.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FailureView {
     /// Its kind in one word.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// For a person.
     pub reason: String,
 }
 
 /// A step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StepView {
     /// Its id.
     pub id: String,
     /// Its driver's name.
     pub driver: String,
     /// Its status in one word.
+    #[schema(value_type = String, example = "succeeded")]
     pub status: StepStatus,
     /// The round that the status is of.
     pub round: u32,
     /// The outcome's message.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
     /// From its first start of this round to its end, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
     /// All attempts of all rounds, oldest first; not in an outline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Vec<AttemptView>>,
     /// What it left for later steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
 }
 
 /// An attempt.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AttemptView {
     /// Its number, counted on through all rounds.
     pub attempt: u32,
     /// Its round.
     pub round: u32,
     /// Where it ran: `wasm` or `native`.
-    pub placement: &'static str,
+    pub placement: Cow<'static, str>,
     /// How often it was started; more than once where a host went down with it.
     pub starts: u32,
     /// When it was last started, RFC 3339.
@@ -126,24 +183,24 @@ pub struct AttemptView {
     #[serde(skip)]
     pub(crate) started_ms: u64,
     /// When it ended, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
     /// From its last start to its end, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
     /// The driver's words, where it succeeded.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// How it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
     /// What it used, where the host that performed it saw its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerView>,
 }
 
 /// What an attempt used.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LedgerView {
     /// CPU time in milliseconds, the host's on its behalf included.
     pub cpu_ms: f64,
@@ -210,7 +267,8 @@ impl RunView {
         RunView {
             run: run.id.to_string(),
             status: run.status(),
-            pipeline: record.pipeline.clone(),
+            pipeline: named(&record.pipeline),
+            event: record.event.clone(),
             resource: ResourceView {
                 kind: record.kind.clone(),
                 name: record.resource.clone(),
@@ -221,10 +279,17 @@ impl RunView {
             elapsed_ms: ended_ms.map(|at| at.saturating_sub(round_began_ms(run))),
             failure: run_failure(run),
             steps: steps.collect(),
-            drivers: record.drivers.clone(),
+            drivers: record
+                .drivers
+                .iter()
+                .map(|(name, driver)| (name.clone(), driver.into()))
+                .collect(),
             workspace: record.workspace.clone(),
             out: record.out.clone(),
             rerun_of: record.rerun_of.map(|id| id.to_string()),
+            cut_off: false,
+            since: None,
+            notes: Vec::new(),
         }
     }
 }
@@ -232,7 +297,7 @@ impl RunView {
 impl From<&Failure> for FailureView {
     fn from(failure: &Failure) -> Self {
         FailureView {
-            kind: failure.kind.as_str(),
+            kind: failure.kind.as_str().into(),
             reason: failure.reason.clone(),
         }
     }
@@ -320,6 +385,17 @@ fn round_began_ms(run: &Run) -> u64 {
     began.unwrap_or(run.head.updated_ms)
 }
 
+fn placement_word(placement: Placement) -> &'static str {
+    match placement {
+        Placement::Wasm { .. } => "wasm",
+        Placement::Native => "native",
+    }
+}
+
+fn named(pipeline: &str) -> Option<String> {
+    Some(pipeline.to_owned()).filter(|name| !name.is_empty())
+}
+
 fn ended_ms(run: &Run) -> Option<u64> {
     match run.head.phase {
         Phase::Ended { at_ms, .. } => Some(at_ms),
@@ -384,10 +460,7 @@ fn began(
     attempts.push(AttemptView {
         attempt,
         round,
-        placement: match placement {
-            Placement::Wasm { .. } => "wasm",
-            Placement::Native => "native",
-        },
+        placement: placement_word(placement).into(),
         starts,
         started_at: rfc3339(at_ms),
         started_ms: at_ms,
@@ -412,17 +485,5 @@ fn ended(
     view.ended_at = Some(rfc3339(at_ms));
     view.elapsed_ms = Some(at_ms.saturating_sub(view.started_ms));
     view.ledger = ledger.map(LedgerView::from);
-    match end {
-        AttemptEnd::Succeeded { message, .. } => view.message = Some(message.clone()),
-        AttemptEnd::Failed(failure) => view.failure = Some(failure.into()),
-        AttemptEnd::Cancelled { reason } => {
-            let reason = reason
-                .clone()
-                .unwrap_or_else(|| "the run was cancelled".to_owned());
-            view.failure = Some(FailureView {
-                kind: "cancelled",
-                reason,
-            });
-        }
-    }
+    (view.message, view.failure) = event::ended(end);
 }

@@ -111,9 +111,7 @@ fn drive(
                     Performer::Nobody => step.driver = Arc::new(Alone(None)),
                 }
             }
-            let Launch {
-                stored, drivers, ..
-            } = launch;
+            let Launch { stored, drivers } = launch;
             let (log, observer) = (Arc::new(Nothing), Arc::new(Nothing));
             let runner = Runner::new(state.runs(), stored, drivers, log, inbox, observer);
             (runner, ask)
@@ -125,7 +123,11 @@ fn drive(
             .into_iter()
             .map(|(runner, ask)| {
                 tokio::spawn(async move {
-                    let run = runner.create().await.expect("the run goes through");
+                    let left = runner.create(Batch::new()).await;
+                    let run = left
+                        .expect("the run goes through")
+                        .ended()
+                        .expect("it ends");
                     drop(ask);
                     assert_eq!(run.status(), RunStatus::Succeeded);
                 })

@@ -2,7 +2,7 @@
 
 use beltline::digest::Digest;
 use beltline::documents::read_bytes;
-use beltline::launch::{self, Launch, Order};
+use beltline::launch::{self, Launch, Order, Subject};
 use beltline::logs::{LogLine, LogSink};
 use beltline::runner::Observer;
 use beltline::runs::Runs;
@@ -128,8 +128,8 @@ impl RunContext for Empty {
 }
 
 impl Observer for Nothing {
-    fn accepted(&self, _: &Run) {}
-    fn changed(&self, _: &Run, _: &[Event]) {}
+    fn written(&self, _: &Run, _: &[Event]) {}
+    fn durable(&self, _: &Run) {}
     fn waiting(&self, _: u64) {}
 }
 
@@ -181,16 +181,20 @@ impl State {
         let pipeline = parse("pipeline.yaml", &pipeline).pipelines.remove(0).value;
         let resource = parse("resource.yaml", "{name: thing, resource: app, spec: {}}");
         let order = Order {
-            pipeline,
-            resource: (&resource.resources.first().expect("it is one").value).into(),
-            config: self.folder.path().join("belt.yaml"),
+            id: launch::new_id(),
+            event: "create".to_owned(),
+            resource: Subject::new(&resource.resources.first().expect("it is one").value, 1),
             workspace: Some(workspace),
+            archive: None,
             out: None,
             rerun_of: None,
         };
-        let used = launch::resolve(&order.pipeline, &config, &order.config, false);
+        let path = self.folder.path().join("belt.yaml");
+        let used = launch::resolve(&pipeline, &config, &path, false);
         let used = used.expect("the guest is a driver");
-        launch::new_run(order, used, &config, host, &self.state).expect("the run can be made")
+        let prepared = launch::prepare(pipeline, used, &config, path, host, &self.state);
+        let launch = prepared.and_then(|prepared| prepared.new_run(order, &self.state));
+        launch.expect("the run can be made")
     }
 
     /// How often the store has synced.

@@ -7,6 +7,7 @@ use super::rounds::{Effort, medians, timed};
 use super::table::{Goal, Table};
 use beltline::clock;
 use beltline::runner::Runner;
+use beltline::store::Batch;
 use beltline::store::Store;
 use beltline::wasm::WasmHost;
 use beltline_engine::RunStatus;
@@ -104,10 +105,11 @@ fn drive(
         observer,
     );
     let before = clock::monotonic();
-    let run = runtime
-        .block_on(runner.create())
+    let left = runtime
+        .block_on(runner.create(Batch::new()))
         .expect("the run goes through");
     let elapsed = clock::monotonic().saturating_sub(before);
+    let run = left.ended().expect("the run ends");
     assert_eq!(run.status(), RunStatus::Succeeded);
     elapsed
 }

@@ -3,7 +3,7 @@
 
 use crate::belt::Bench;
 use beltline::documents::read_files;
-use beltline::launch::{self, Order};
+use beltline::launch::{self, Order, Subject};
 use beltline::logs::{LogLine, LogSink};
 use beltline::runner::{Observer, Runner};
 use beltline::runs::Runs;
@@ -107,8 +107,8 @@ impl LogSink for Lines {
 struct Waits(Arc<AtomicU64>);
 
 impl Observer for Waits {
-    fn accepted(&self, _: &Run) {}
-    fn changed(&self, _: &Run, _: &[Event]) {}
+    fn written(&self, _: &Run, _: &[Event]) {}
+    fn durable(&self, _: &Run) {}
     fn waiting(&self, until_ms: u64) {
         self.0.store(until_ms, Ordering::Relaxed);
     }
@@ -127,19 +127,22 @@ fn drive_timed(bench: &Bench) -> (Vec<Seen>, Counters, u64) {
     let (pipeline, config) = (documents.pipelines[0].value.clone(), &documents.configs[0]);
     std::fs::create_dir_all(bench.path("work")).unwrap();
     let order = Order {
-        pipeline,
-        resource: (&documents.resources[0].value).into(),
-        config: bench.path("belt.yaml"),
+        id: launch::new_id(),
+        event: "create".to_owned(),
+        resource: Subject::new(&documents.resources[0].value, 1),
         workspace: Some(bench.path("work")),
+        archive: None,
         out: None,
         rerun_of: None,
     };
-    let used = launch::resolve(&order.pipeline, config, &order.config, false).unwrap();
+    let path = bench.path("belt.yaml");
+    let used = launch::resolve(&pipeline, config, &path, false).unwrap();
     let wasm = WasmHost::new(HostSettings::default(), Arc::new(|_| {})).unwrap();
     let state = StateFolder::locate(Some(&bench.path("state"))).unwrap();
     state.make().unwrap();
-    let launch = launch::new_run(order, used, config, &wasm, &state).unwrap();
-    launch::keep(&launch, &state).unwrap();
+    let prepared = launch::prepare(pipeline, used, config, path, &wasm, &state).unwrap();
+    let launch = prepared.new_run(order, &state).unwrap();
+    prepared.keep(&launch, &state).unwrap();
     let diary = Diary::default();
     let store = Embedded::open(&state.store()).unwrap();
     let waits_until_ms = Arc::<AtomicU64>::default();
@@ -163,7 +166,8 @@ fn drive_timed(bench: &Bench) -> (Vec<Seen>, Counters, u64) {
         .enable_all()
         .build()
         .unwrap();
-    let run = runtime.block_on(runner.create()).unwrap();
+    let left = runtime.block_on(runner.create(Batch::new())).unwrap();
+    let run = left.ended().unwrap();
     assert_eq!(run.status(), RunStatus::Succeeded);
     let Phase::Ended { at_ms, .. } = run.head.phase else {
         panic!("{:?}", run.head);

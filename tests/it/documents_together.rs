@@ -75,21 +75,18 @@ fn an_override_of_what_the_context_lacks() {
     set(
         "sevrity=low",
         expect![[r#"
-        note: no definition of `app` was given, so the spec is unchecked
         error: `--set sevrity`: the context has no key `sevrity`; did you mean `severity`?
     "#]],
     );
     set(
         "deep.lost=1",
         expect![[r#"
-        note: no definition of `app` was given, so the spec is unchecked
         error: `--set deep.lost`: `deep` has no key `lost`; did you mean `list`?
     "#]],
     );
     set(
         "severity.low=1",
         expect![[r#"
-        note: no definition of `app` was given, so the spec is unchecked
         error: `--set severity.low`: `severity` is not a mapping; set it as a whole
     "#]],
     );

@@ -11,6 +11,7 @@ mod barrier;
 mod examples;
 mod grants;
 mod held_up;
+mod owner;
 mod readme;
 mod rerun;
 mod room;

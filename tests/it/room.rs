@@ -3,12 +3,12 @@
 
 use crate::belt::{Bench, guest};
 use beltline::documents::read_files;
-use beltline::launch::{self, Order};
+use beltline::launch::{self, Order, Subject};
 use beltline::logs::{LogLine, LogSink};
-use beltline::runner::{Observer, Runner};
+use beltline::runner::{Ask, Observer, Runner};
 use beltline::runs::Runs;
 use beltline::state::StateFolder;
-use beltline::store::Embedded;
+use beltline::store::{Batch, Embedded};
 use beltline::wasm::{HostSettings, WasmHost};
 use beltline_engine::{Event, Input, Run, RunId, RunStatus, StepStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -55,8 +56,8 @@ impl LogSink for AtOnce {
 struct Tell(Mutex<Sender<()>>);
 
 impl Observer for Tell {
-    fn accepted(&self, _: &Run) {}
-    fn changed(&self, _: &Run, _: &[Event]) {}
+    fn written(&self, _: &Run, _: &[Event]) {}
+    fn durable(&self, _: &Run) {}
     fn waiting(&self, _: u64) {
         // Nobody may want to know any more.
         let _ = self.0.lock().unwrap().send(());
@@ -66,7 +67,7 @@ impl Observer for Tell {
 /// A run that is under way.
 struct UnderWay {
     id: RunId,
-    ask: UnboundedSender<Input>,
+    ask: UnboundedSender<Ask>,
     waits: Receiver<()>,
     thread: JoinHandle<Run>,
 }
@@ -79,7 +80,9 @@ impl UnderWay {
     }
 
     fn cancel(&self) {
-        self.ask.send(Input::Cancel { force: false }).unwrap();
+        let (told, _) = oneshot::channel();
+        let cancel = Input::Cancel { force: false };
+        self.ask.send(Ask::Fold(cancel, told)).unwrap();
     }
 
     fn end(self) -> Run {
@@ -115,17 +118,24 @@ impl Host {
         let paths = ["pipeline.yaml", "resource.yaml", "belt.yaml"];
         let documents = read_files(&paths.map(|name| self.bench.path(name))).unwrap();
         let order = Order {
-            pipeline: documents.pipelines[0].value.clone(),
-            resource: (&documents.resources[0].value).into(),
-            config: self.bench.path("belt.yaml"),
+            id: launch::new_id(),
+            event: "create".to_owned(),
+            resource: Subject::new(&documents.resources[0].value, 1),
             workspace: None,
+            archive: None,
             out: None,
             rerun_of: None,
         };
+        let (pipeline, path) = (
+            documents.pipelines[0].value.clone(),
+            self.bench.path("belt.yaml"),
+        );
         let config = &documents.configs[0];
-        let used = launch::resolve(&order.pipeline, config, &order.config, false).unwrap();
-        let launch = launch::new_run(order, used, config, &self.wasm, &self.state).unwrap();
-        launch::keep(&launch, &self.state).unwrap();
+        let used = launch::resolve(&pipeline, config, &path, false).unwrap();
+        let prepared = launch::prepare(pipeline, used, config, path, &self.wasm, &self.state);
+        let prepared = prepared.unwrap();
+        let launch = prepared.new_run(order, &self.state).unwrap();
+        prepared.keep(&launch, &self.state).unwrap();
         let id = launch.stored.run.id;
         let (ask, inbox) = unbounded_channel();
         let (tell, waits) = channel();
@@ -133,7 +143,8 @@ impl Host {
         let thread = thread::spawn(move || {
             let tell = Arc::new(Tell(Mutex::new(tell)));
             let runner = Runner::new(runs, launch.stored, launch.drivers, sink, inbox, tell);
-            block_on(runner.create()).unwrap()
+            let left = block_on(runner.create(Batch::new())).unwrap();
+            Arc::unwrap_or_clone(left.ended().unwrap())
         });
         UnderWay {
             id,

@@ -79,10 +79,6 @@ fn runs_that_are_not_there_are_named_and_ids_that_are_none_are_told() {
             unknown,
             "there is no run 01a20c49-a757-73c1-9430-d0365a2d92e0; `belt runs list` names",
         ),
-        (
-            "latest",
-            "no run's id begins with `latest`; `belt runs list` names",
-        ),
         (&unknown[1..], "no run's id begins with"),
         ("", "no run's id begins with ``"),
     ] {
@@ -98,31 +94,4 @@ fn runs_that_are_not_there_are_named_and_ids_that_are_none_are_told() {
         (2, "error: the run has no step `none`; it has none\n")
     );
     assert!(bench.state() == before);
-}
-
-#[test]
-fn a_second_process_is_refused_by_name_and_pid_and_the_first_goes_on() {
-    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
-    let mut first = Live::run(&bench, &[]);
-    first.until("at the gate");
-    let store = bench.path("state/store").canonicalize().unwrap();
-    let message = format!(
-        "error: {} is in use by process {}; wait until it ends or choose another state folder\n",
-        store.display(),
-        first.pid()
-    );
-    let second = bench.run(&[]);
-    assert_eq!(second.code, 4);
-    assert!(second.stderr.ends_with(&message), "{}", second.stderr);
-    for verb in ["list", "get", "logs", "retry", "rerun", "resume"] {
-        let said = bench.belt(&["runs", verb, "--state", "state"]);
-        assert_eq!((said.code, said.stderr), (4, message.clone()), "{verb}");
-    }
-    bench.write("work/gate.open", "");
-    let said = first.end();
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    let listed = bench
-        .belt(&["runs", "list", "--state", "state", "-o", "json"])
-        .json();
-    assert_eq!(listed.as_array().unwrap().len(), 1);
 }

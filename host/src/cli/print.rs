@@ -2,14 +2,15 @@
 
 mod used;
 
+use super::connection::{Connection, block_on};
+use crate::api::OutFile;
 use crate::text;
 use crate::view::{RunView, StepView};
 use anstyle::{AnsiColor, Style};
-use beltline_engine::{RunStatus, StepStatus};
+use beltline_engine::RunStatus;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::path::PathBuf;
 
 pub(super) const DIM: Style = Style::new().dimmed();
 const GREEN: Style = AnsiColor::Green.on_default();
@@ -20,14 +21,14 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 const MESSAGE_MAX: usize = 76;
 
 /// A coloured sign for a step's status.
-pub(super) fn mark(status: StepStatus) -> String {
+pub(super) fn mark(status: &str) -> String {
     let (style, sign) = match status {
-        StepStatus::Succeeded => (GREEN, "✓"),
-        StepStatus::Failed | StepStatus::TimedOut => (RED, "✗"),
-        StepStatus::Retrying => (YELLOW, "↻"),
-        StepStatus::Running | StepStatus::WaitingForDriver => (YELLOW, "…"),
-        StepStatus::Cancelled => (YELLOW, "■"),
-        StepStatus::Pending | StepStatus::Skipped => (DIM, "·"),
+        "succeeded" => (GREEN, "✓"),
+        "failed" | "timed_out" => (RED, "✗"),
+        "retrying" => (YELLOW, "↻"),
+        "running" | "waiting_for_driver" => (YELLOW, "…"),
+        "cancelled" => (YELLOW, "■"),
+        _ => (DIM, "·"),
     };
     format!("{style}{sign}{style:#}")
 }
@@ -43,16 +44,16 @@ fn coloured(status: RunStatus) -> String {
     format!("{style}{status}{style:#}")
 }
 
-/// A run with its steps, as it stands.
-pub(super) fn run(view: &RunView) -> String {
+/// A run with its steps, as it stands, and the files that it made.
+pub(super) fn run(view: &RunView, made: &[String]) -> String {
     let mut text = String::new();
     let header = [
         "STEP", "DRIVER", "STATUS", "ATTEMPTS", "TIME", "CPU", "MEMORY", "MESSAGE",
     ];
     let mut rows = vec![header.map(str::to_owned)];
     rows.extend(view.steps.iter().map(row));
-    let marks =
-        std::iter::once(" ".to_owned()).chain(view.steps.iter().map(|step| mark(step.status)));
+    let marks = std::iter::once(" ".to_owned())
+        .chain(view.steps.iter().map(|step| mark(step.status.as_str())));
     for (line, mark) in table(&rows).into_iter().zip(marks) {
         let _ = writeln!(text, "{mark} {line}");
     }
@@ -69,12 +70,8 @@ pub(super) fn run(view: &RunView) -> String {
         let (step, reason) = (&failure.step, text::shown(&failure.failure.reason));
         let _ = writeln!(text, "{RED}{step}{RED:#}: {kind}: {reason}");
     }
-    for file in made(view) {
-        let _ = writeln!(
-            text,
-            "{DIM}made{DIM:#} {}",
-            text::shown(&file.display().to_string())
-        );
+    for file in made {
+        let _ = writeln!(text, "{DIM}made{DIM:#} {}", text::shown(file));
     }
     text
 }
@@ -93,7 +90,7 @@ pub(super) fn list(views: &[RunView]) -> String {
         [
             view.run.clone(),
             status,
-            view.pipeline.clone(),
+            pipeline(view),
             resource,
             view.created_at.clone(),
             time,
@@ -102,14 +99,18 @@ pub(super) fn list(views: &[RunView]) -> String {
     table(&rows).join("\n")
 }
 
+fn pipeline(view: &RunView) -> String {
+    view.pipeline.clone().unwrap_or_else(|| "-".to_owned())
+}
+
 /// More of a run: what it is of, and every attempt with what it used.
-pub(super) fn details(view: &RunView) -> String {
+pub(super) fn details(view: &RunView, made: &[String]) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: &str| {
         let _ = writeln!(text, "{DIM}{name:<10}{DIM:#} {}", text::shown(value));
     };
     say("run", &view.run);
-    say("pipeline", &view.pipeline);
+    say("pipeline", &pipeline(view));
     say(
         "resource",
         &format!("{} {}", view.resource.kind, view.resource.name),
@@ -133,22 +134,35 @@ pub(super) fn details(view: &RunView) -> String {
         text.push_str(&attempts);
         text.push('\n');
     }
-    text.push_str(&run(view));
+    text.push_str(&run(view, made));
     text
 }
 
-/// The files in the out folder that steps say they made: `path` of an output, and of each of its `files`.
-fn made(view: &RunView) -> Vec<PathBuf> {
+/// The files in the out folder that steps say they made: `path` of an output, and of each of its `files`. Paths here,
+/// addresses on a server.
+pub(super) fn made(connection: &Connection, view: &RunView) -> Vec<String> {
     let outputs = view.steps.iter().filter_map(|step| step.output.as_ref());
     let named = outputs.flat_map(|output| {
         let files = output.get("files").and_then(Value::as_array);
         std::iter::once(output).chain(files.into_iter().flatten())
     });
     let paths = named.filter_map(|file| file.get("path")?.as_str());
-    paths
-        .map(|path| view.out.join(path))
-        .filter(|path| path.is_file())
-        .collect()
+    if connection.is_local() {
+        let files = paths
+            .map(|path| view.out.join(path))
+            .filter(|path| path.is_file());
+        return files.map(|path| path.display().to_string()).collect();
+    }
+    let listed = block_on(
+        connection
+            .client
+            .get::<Vec<OutFile>>(&format!("/runs/{}/out", view.run)),
+    );
+    let listed = listed.unwrap_or_default();
+    let is_there = |path: &&str| listed.iter().any(|file| file.path == *path);
+    let address =
+        |path: &str| format!("{}/runs/{}/out/{path}", connection.client.place(), view.run);
+    paths.filter(is_there).map(address).collect()
 }
 
 fn row(step: &StepView) -> [String; 8] {

@@ -4,19 +4,17 @@
 
 use super::print::{self, DIM, mark};
 use super::{Format, output};
-use crate::clock;
 use crate::logs::{Level, LogLine};
-use crate::runner::Observer;
-use crate::runs::StoredRun;
 use crate::text;
-use crate::view;
+use crate::view::{EventView, RunView};
 use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
-use beltline_engine::{Event, Run, StepState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often a spinner turns.
@@ -24,10 +22,6 @@ const TURN: Duration = Duration::from_millis(90);
 
 /// Steps that get a line of their own on a terminal; a longer pipeline shows only those that run.
 const LINES_MAX: usize = 40;
-
-/// How much later than its deadline the runner may look up, in milliseconds: a long file call on a slow disk takes
-/// less, and one that never returns is told apart from it soon enough.
-const HELD_UP_MS: u64 = 5_000;
 
 /// Bytes of a message beside its step.
 const MESSAGE_MAX: usize = 100;
@@ -37,34 +31,39 @@ pub(super) struct Progress {
     steps: Vec<String>,
     width: usize,
     shown: Shown,
-    waiting_until_ms: AtomicU64,
+    state: Mutex<State>,
 }
 
 enum Shown {
-    /// The lines are drawn once the run is accepted, below its title.
+    /// The lines are drawn once the run is told to have begun, below its title.
     Lines(MultiProgress, OnceLock<Vec<ProgressBar>>),
     Plain,
     Nothing,
 }
 
+/// What has been told of the run.
+#[derive(Default)]
+struct State {
+    has_begun: bool,
+    steps: HashMap<String, Step>,
+}
+
+/// What has been told of a step in its round.
+#[derive(Default)]
+struct Step {
+    first_started: Option<Timestamp>,
+    first_attempt: u32,
+    attempt: u32,
+    message: String,
+}
+
 impl Progress {
-    pub(super) fn new(stored: &StoredRun, format: Format) -> Self {
-        let record = &stored.record;
-        let title = format!(
-            "run {} · {} · {} {}",
-            stored.run.id, record.pipeline, record.kind, record.resource
-        );
-        let steps: Vec<_> = stored
-            .pipeline
-            .steps
-            .iter()
-            .map(|step| step.id.clone())
-            .collect();
-        let width = steps
-            .iter()
-            .map(|id| id.chars().count())
-            .max()
-            .unwrap_or_default();
+    pub(super) fn new(run: &RunView, format: Format) -> Self {
+        let pipeline = run.pipeline.as_deref().unwrap_or("-");
+        let (kind, name) = (&run.resource.kind, &run.resource.name);
+        let title = format!("run {} · {pipeline} · {kind} {name}", run.run);
+        let steps: Vec<_> = run.steps.iter().map(|step| step.id.clone()).collect();
+        let width = steps.iter().map(|id| id.chars().count()).max();
         let terminal = std::io::stderr().is_terminal();
         let shown = if terminal && steps.len() <= LINES_MAX {
             Shown::Lines(MultiProgress::new(), OnceLock::new())
@@ -76,9 +75,9 @@ impl Progress {
         Progress {
             title,
             steps,
-            width,
+            width: width.unwrap_or_default(),
             shown,
-            waiting_until_ms: AtomicU64::new(0),
+            state: Mutex::default(),
         }
     }
 
@@ -123,32 +122,76 @@ impl Progress {
         }
     }
 
-    fn step(&self, run: &Run, index: u32) {
-        let place = index as usize;
-        let (Some(step), Some(id)) = (run.steps.get(place), self.steps.get(place)) else {
-            return;
-        };
-        let status = step.state.status();
-        let message = view::message(&step.state).lines().next();
-        let message = text::cut(&text::shown(message.unwrap_or_default()), MESSAGE_MAX);
-        let tries = if step.tries() > 1 {
-            format!(" (attempt {})", step.attempts)
+    /// Something happened to the run.
+    pub(super) fn event(&self, event: &EventView) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.has_begun, true) {
+            self.begin();
+        }
+        if event.event == "round_started" {
+            state.steps.clear();
+        }
+        let Some(id) = &event.step else { return };
+        let step = state.steps.entry(id.clone()).or_default();
+        let at: Option<Timestamp> = event.at.parse().ok();
+        match &*event.event {
+            "attempt_started" | "attempt_waiting" => {
+                step.attempt = event.attempt.unwrap_or_default();
+                if step.first_started.is_none() {
+                    step.first_attempt = step.attempt;
+                    step.first_started = at;
+                }
+                if let Shown::Lines(..) = self.shown {
+                    self.step(id, step, "running", at);
+                }
+            }
+            "attempt_ended" => {
+                let failure = event.failure.as_ref().map(|failure| &failure.reason);
+                let message = event.message.as_ref().or(failure);
+                step.message = message.cloned().unwrap_or_default();
+            }
+            "retry_scheduled" | "step_ended" => {
+                let status = event.status.as_deref().unwrap_or_default();
+                self.step(id, step, status, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&self) {
+        self.say(&self.title);
+        if let Shown::Lines(all, lines) = &self.shown {
+            let draw = || {
+                self.steps
+                    .iter()
+                    .map(|id| line(all, id, self.width))
+                    .collect()
+            };
+            lines.get_or_init(draw);
+        }
+    }
+
+    fn step(&self, id: &str, step: &Step, status: &str, at: Option<Timestamp>) {
+        let message = step.message.lines().next().unwrap_or_default();
+        let message = text::cut(&text::shown(message), MESSAGE_MAX);
+        let tries = if step.attempt > step.first_attempt {
+            format!(" (attempt {})", step.attempt)
         } else {
             String::new()
         };
-        let time = view::elapsed_ms(step)
-            .map(text::duration)
+        let has_ended = !matches!(status, "running" | "retrying" | "skipped");
+        let time = at.zip(step.first_started).filter(|_| has_ended);
+        let time = time
+            .map(|(at, started)| at.duration_since(started).as_millis())
+            .map(|ms| text::duration(u64::try_from(ms).unwrap_or_default()))
             .unwrap_or_default();
         match &self.shown {
             Shown::Lines(_, lines) => {
-                let Some(line) = lines.get().and_then(|lines| lines.get(place)) else {
-                    return;
-                };
+                let place = self.steps.iter().position(|known| known == id);
+                let line = place.and_then(|place| lines.get()?.get(place));
+                let Some(line) = line else { return };
                 line.set_message(format!("{message}{tries}"));
-                if matches!(
-                    step.state,
-                    StepState::Running { .. } | StepState::Waiting { .. }
-                ) {
+                if status == "running" {
                     line.set_style(spinning());
                     line.reset_elapsed();
                     line.enable_steady_tick(TURN);
@@ -168,53 +211,6 @@ impl Progress {
                 ));
             }
             Shown::Nothing => {}
-        }
-    }
-}
-
-impl Progress {
-    /// Whether the runner should have looked up long ago: a file call of a guest holds its thread up.
-    pub(super) fn is_held_up(&self) -> bool {
-        let until_ms = self.waiting_until_ms.load(Ordering::Relaxed);
-        until_ms > 0 && clock::now_ms() > until_ms.saturating_add(HELD_UP_MS)
-    }
-}
-
-impl Observer for Progress {
-    fn waiting(&self, until_ms: u64) {
-        self.waiting_until_ms.store(until_ms, Ordering::Relaxed);
-    }
-
-    fn accepted(&self, _: &Run) {
-        self.say(&self.title);
-        if let Shown::Lines(all, lines) = &self.shown {
-            lines.get_or_init(|| {
-                self.steps
-                    .iter()
-                    .map(|id| line(all, id, self.width))
-                    .collect()
-            });
-        }
-    }
-
-    fn changed(&self, run: &Run, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::AttemptStarted { step, .. } | Event::AttemptWaiting { step, .. } => {
-                    if matches!(self.shown, Shown::Lines(..)) {
-                        self.step(run, *step);
-                    }
-                }
-                Event::RetryScheduled { step, .. } | Event::StepEnded { step, .. } => {
-                    self.step(run, *step);
-                }
-                Event::RunStarted { .. }
-                | Event::RoundStarted { .. }
-                | Event::RunClaimed { .. }
-                | Event::RunCancelling { .. }
-                | Event::AttemptEnded { .. }
-                | Event::RunEnded { .. } => {}
-            }
         }
     }
 }

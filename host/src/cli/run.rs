@@ -1,17 +1,24 @@
-//! `belt run`: a resource through a pipeline, in this process.
+//! `belt run`: a resource through a pipeline, on this machine or on a server.
 
+use super::connection::{self, Connection, Place, block_on};
+use super::follow::follow;
 use super::stop::{Stop, exit_code};
-use super::workbench::{self, Workbench};
 use super::{Format, output, print};
+use crate::api::{LocalRun, NewRun};
+use crate::client::ClientError;
 use crate::documents::{
-    Config, Document, Documents, Override, Pipeline, Resource, apply_overrides, check_run,
-    read_files,
+    Config, Definition, Document, Documents, Override, Pipeline, Resource, apply_overrides,
+    check_run, read_files,
 };
-use crate::launch::{self, Order};
+use crate::launch::{self, Order, Subject};
 use crate::state::StateFolder;
+use crate::view::RunView;
+use crate::wasm::WasmHost;
 use clap::Args;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use uuid::Uuid;
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -21,16 +28,15 @@ pub(super) struct RunArgs {
     /// The resource: a file, or - for stdin
     #[arg(short, long, value_name = "RESOURCE")]
     resource: Vec<PathBuf>,
-    /// The directory to work on, at /workspace for drivers that are granted it
+    /// The directory to work on, at /workspace for drivers that are granted it; a server gets a copy
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
     /// Where steps put what they make [default: a folder of the run's own in the state]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The state folder [default: the nearest .belt upwards, else a new one here]
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// The operator's file [default: belt.yaml beside the pipeline]
+    #[command(flatten)]
+    place: Place,
+    /// The operator's file [default: belt.yaml beside the pipeline]; a server has its own
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Override a key of the pipeline's context; repeats
@@ -45,76 +51,195 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
-    let written = Written::read(&args)?;
-    let used = launch::resolve(
-        &written.pipeline,
-        &written.config,
-        &written.config_path,
-        args.locked,
-    )?;
-    let state = StateFolder::locate(args.state.as_deref())?;
-    // A state that is there is opened before drivers are compiled: whoever is refused is refused at once. A new one is
-    // made after: a run that cannot be leaves nothing behind.
-    let opened = state
-        .has_store()
-        .then(|| Workbench::open(state.clone()))
+    let format = args.output;
+    let (mut connection, written, order) = match args.place.server()? {
+        Some(connection) => to_server(&args, connection)?,
+        None => to_folder(&args)?,
+    };
+    let run = begin(&mut connection, &written, &order, format)?;
+    say(&run, format);
+    let view = follow(&mut connection, &run, format)?;
+    let made = print::made(&connection, &view);
+    output::document(format, &view, |view| print::run(view, &made))?;
+    connection.finish();
+    Ok(exit_code(view.status))
+}
+
+/// On a server: it has an operator's file of its own, and paths of this machine mean nothing there.
+fn to_server(
+    args: &RunArgs,
+    connection: Connection,
+) -> Result<(Connection, Written, NewRun), Stop> {
+    let of_here = [
+        ("--config", args.config.is_some()),
+        ("--out", args.out.is_some()),
+        ("--locked", args.locked),
+    ];
+    if let Some((flag, _)) = of_here.iter().find(|(_, is_given)| *is_given) {
+        return Err(invalid(format!(
+            "`{flag}` is for runs on this machine; the server's operator decides that"
+        )));
+    }
+    let written = Written::of(args, &read(args)?, None)?;
+    let workspace = args.workspace.as_deref();
+    let workspace = workspace
+        .map(|folder| super::archive::send(&connection, folder))
         .transpose()?;
-    let wasm = workbench::sandbox(&written.config, args.output)?;
-    workbench::say_drivers(&used, args.output);
-    let order = Order {
-        pipeline: written.pipeline,
-        resource: (&written.resource).into(),
-        config: written.config_path,
-        workspace: args.workspace,
-        out: args.out,
-        rerun_of: None,
+    let order = NewRun {
+        workspace,
+        ..written.order(args)
     };
-    let launch = launch::new_run(order, used, &written.config, &wasm, &state)?;
-    let bench = match opened {
-        Some(bench) => bench,
-        None => {
-            state.make()?;
-            Workbench::open(state)?
+    Ok((connection, written, order))
+}
+
+/// On this machine. A state that is there is opened before drivers are compiled: whoever is refused is refused at once.
+/// A new one is made after: a run that cannot be leaves nothing behind.
+fn to_folder(args: &RunArgs) -> Result<(Connection, Written, NewRun), Stop> {
+    let documents = read(args)?;
+    let pipeline = one("pipeline", "`steps`", &documents.pipelines)?;
+    // Before the operator's file, which is looked for beside it.
+    one("resource", "`spec`", &documents.resources)?;
+    let (config_path, config) = operator(args, pipeline, &documents)?;
+    let written = Written::of(args, &documents, Some(&config))?;
+    let state = StateFolder::locate(args.place.state.as_deref())?;
+    let mut wasm = None;
+    if !state.has_store() {
+        wasm = Some(written.try_out(args, &config, &config_path, &state)?);
+        state.make()?;
+    }
+    let connection = Connection::of_folder(state, args.output, wasm)?;
+    let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Stop::fault);
+    let order = NewRun {
+        local: Some(LocalRun {
+            config: Some(config_path),
+            workspace: args.workspace.as_ref().map(absolute).transpose()?,
+            out: args.out.as_ref().map(absolute).transpose()?,
+            locked: args.locked,
+        }),
+        ..written.order(args)
+    };
+    Ok((connection, written, order))
+}
+
+/// Applies what the run needs and begins it. A request whose answer did not come is sent again under the same key, so
+/// that one run comes of it.
+fn begin(
+    connection: &mut Connection,
+    written: &Written,
+    order: &NewRun,
+    format: Format,
+) -> Result<RunView, Stop> {
+    let key = [("idempotency-key", Uuid::now_v7().to_string())];
+    loop {
+        let client = connection.client.clone();
+        let begun: Result<RunView, ClientError> = block_on(async {
+            for definition in &written.definitions {
+                let path = "/resource-definitions/apply";
+                client.post::<Value>(path, &definition.value, &[]).await?;
+            }
+            client.post("/runs", order, &key).await
+        });
+        match begun {
+            Err(error)
+                if is_ending(&error) && connection.is_local() && connection.owned.is_none() =>
+            {
+                connection.again(format)?;
+            }
+            done => return Ok(done?),
         }
-    };
-    launch::keep(&launch, &bench.state)?;
-    let run = bench.drive(launch, None, args.output)?;
-    output::document(args.output, &bench.view(run.id)?, print::run)?;
-    Ok(exit_code(run.status()))
+    }
+}
+
+/// Whether the owner is gone or about to go.
+fn is_ending(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable { .. } => true,
+        ClientError::Problem(problem) => problem.status == 503,
+        ClientError::Foreign { .. } | ClientError::Address(_) => false,
+    }
+}
+
+/// Which bytes run, and what whoever ordered the run may want to know.
+pub(super) fn say(run: &RunView, format: Format) {
+    if format == Format::Text {
+        for (name, driver) in &run.drivers {
+            let version = driver.version.as_deref().unwrap_or("(no version)");
+            let version = crate::text::shown(version);
+            output::notice(&format!("driver {name} {version} {}", driver.digest));
+        }
+    }
+    for note in &run.notes {
+        output::notice(&format!("note: {note}"));
+    }
 }
 
 /// What people wrote, checked alone and against each other.
 struct Written {
-    pipeline: Pipeline,
-    resource: Resource,
-    config: Config,
-    /// Absolute, for the run keeps it.
-    config_path: PathBuf,
+    pipeline: Document<Pipeline>,
+    resource: Document<Resource>,
+    definitions: Vec<Document<Definition>>,
 }
 
 impl Written {
-    fn read(args: &RunArgs) -> Result<Self, Stop> {
-        let paths: Vec<_> = args.files.iter().chain(&args.resource).cloned().collect();
-        let documents = read_files(&paths)?;
-        let mut pipeline = one("pipeline", "`steps`", &documents.pipelines)?.clone();
+    fn of(
+        args: &RunArgs,
+        documents: &Documents,
+        config: Option<&Document<Config>>,
+    ) -> Result<Self, Stop> {
+        let pipeline = one("pipeline", "`steps`", &documents.pipelines)?.clone();
         let resource = one("resource", "`spec`", &documents.resources)?.clone();
-        let (config_path, config) = operator(args, &pipeline, &documents)?;
         let definition = documents.definition_of(&resource.resource);
-        check_run(&pipeline, &resource, definition, Some(&config)).into_result()?;
-        if definition.is_none() {
-            let kind = &resource.resource;
-            output::notice(&format!(
-                "note: no definition of `{kind}` was given, so the spec is unchecked"
-            ));
-        }
-        apply_overrides(&mut pipeline.value, &args.sets).map_err(Stop::invalid)?;
+        check_run(&pipeline, &resource, definition, config).into_result()?;
+        apply_overrides(&mut pipeline.value.clone(), &args.sets).map_err(Stop::invalid)?;
         Ok(Written {
-            pipeline: pipeline.value,
-            resource: resource.value,
-            config: config.value,
-            config_path: std::path::absolute(config_path).map_err(Stop::fault)?,
+            pipeline,
+            resource,
+            definitions: documents.definitions.clone(),
         })
     }
+
+    fn order(&self, args: &RunArgs) -> NewRun {
+        let sets = args.sets.iter().cloned();
+        NewRun {
+            pipeline: Some(json!(self.pipeline.value)),
+            resource: json!(self.resource.value),
+            context: sets.map(|one| (one.key, one.value)).collect(),
+            ..NewRun::default()
+        }
+    }
+
+    /// Makes everything of the run that can be made without writing. Returns the sandbox that it took.
+    fn try_out(
+        &self,
+        args: &RunArgs,
+        config: &Document<Config>,
+        path: &Path,
+        state: &StateFolder,
+    ) -> Result<WasmHost, Stop> {
+        let mut pipeline = self.pipeline.value.clone();
+        apply_overrides(&mut pipeline, &args.sets).map_err(Stop::invalid)?;
+        let used = launch::resolve(&pipeline, config, path, args.locked)?;
+        let wasm = connection::sandbox(config, args.output)?;
+        let prepared = launch::prepare(pipeline, used, config, path.to_owned(), &wasm, state)?;
+        prepared.new_run(
+            Order {
+                id: launch::new_id(),
+                event: "create".to_owned(),
+                resource: Subject::new(&self.resource, 1),
+                workspace: args.workspace.clone(),
+                archive: None,
+                out: args.out.clone(),
+                rerun_of: None,
+            },
+            state,
+        )?;
+        Ok(wasm)
+    }
+}
+
+fn read(args: &RunArgs) -> Result<Documents, Stop> {
+    let paths: Vec<_> = args.files.iter().chain(&args.resource).cloned().collect();
+    Ok(read_files(&paths)?)
 }
 
 /// The operator's file: the one named, else the `belt.yaml` beside the pipeline. No other document may set up
@@ -146,8 +271,10 @@ fn operator(
             "`{shown}` has no `drivers`; name the operator's file with --config FILE"
         )));
     }
+    // Absolute, for the run keeps it.
+    let absolute = std::path::absolute(path).map_err(Stop::fault)?;
     Ok((
-        path.clone(),
+        absolute,
         one("configuration", "`drivers`", &configs)?.clone(),
     ))
 }

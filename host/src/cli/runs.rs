@@ -1,21 +1,17 @@
-//! `belt runs`: looks at runs, and has them go on.
+//! `belt runs`: looks at runs, and has them stop and go on.
 //!
-//! Owns how a run is named and how the state is opened: shared to look, alone to move a run.
+//! Owns the verbs and how a run is named.
 
 mod go_on;
 mod look;
 
+use super::connection::Place;
 use super::stop::Stop;
-use super::workbench::{block_on, no_such_run};
 use super::{Format, output};
-use crate::runs::{Runs, StoredRun};
-use beltline_engine::RunId;
+use beltline_engine::RunStatus;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// Runs among which the begin of an id is looked for.
-const IDS_MAX: usize = 100_000;
 
 #[derive(Subcommand)]
 pub(super) enum RunsVerb {
@@ -26,6 +22,15 @@ pub(super) enum RunsVerb {
         /// How many
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Only those of this status
+        #[arg(long)]
+        status: Option<String>,
+        /// Only those of this pipeline
+        #[arg(long)]
+        pipeline: Option<String>,
+        /// Only those of this resource
+        #[arg(long, value_name = "KIND/NAME")]
+        resource: Option<String>,
     },
     /// Show a run: what it is of, every attempt, outputs in JSON and YAML
     Get {
@@ -39,6 +44,30 @@ pub(super) enum RunsVerb {
         /// Of one step only
         #[arg(long, value_name = "STEP")]
         step: Option<String>,
+        /// Go on until the run has ended
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Watch how a run goes, to its end
+    Watch {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Wait for a run's end; the exit code is the run's
+    Wait {
+        #[command(flatten)]
+        which: Which,
+        /// No longer than this, `30s`
+        #[arg(long, value_name = "DURATION")]
+        timeout: Option<String>,
+    },
+    /// Ask a run to stop
+    Cancel {
+        #[command(flatten)]
+        which: Which,
+        /// At once, rather than after its steps have had their time to stop
+        #[arg(long)]
+        force: bool,
     },
     /// Have an ended run go on with a new round
     Retry {
@@ -68,9 +97,8 @@ pub(super) enum RunsVerb {
 
 #[derive(Args)]
 pub(super) struct Common {
-    /// The state folder [default: the nearest .belt upwards]
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -99,48 +127,49 @@ pub(super) struct Anew {
     out: Option<PathBuf>,
 }
 
-impl Anew {
-    fn is_given(&self) -> bool {
-        self.config.is_some() || self.workspace.is_some() || self.out.is_some()
+impl Which {
+    /// The path of the run, and what is below it.
+    fn path(&self, below: &str) -> Result<String, Stop> {
+        let named = self.run.as_deref().unwrap_or("latest");
+        let is_id = |part: char| part.is_ascii_alphanumeric() || part == '-';
+        match !named.is_empty() && named.chars().all(is_id) {
+            true => Ok(format!("/runs/{named}{below}")),
+            false => Err(Stop::invalid(anyhow::anyhow!(
+                "no run's id begins with `{named}`; `belt runs list` names those there are"
+            ))),
+        }
     }
 }
 
 pub(super) fn runs(verb: RunsVerb) -> Result<ExitCode, Stop> {
     match verb {
-        RunsVerb::List { common, limit } => look::list(&common, limit),
+        RunsVerb::List {
+            common,
+            limit,
+            status,
+            pipeline,
+            resource,
+        } => {
+            let filters = look::Filters {
+                limit,
+                status,
+                pipeline,
+                resource,
+            };
+            look::list(&common, &filters)
+        }
         RunsVerb::Get { which } => look::get(&which),
-        RunsVerb::Logs { which, step } => look::logs(&which, step.as_deref()),
-        RunsVerb::Retry { which, anew, from } => go_on::retry(&which, &anew, from.as_deref()),
-        RunsVerb::Rerun { which, anew } => go_on::rerun(&which, anew),
+        RunsVerb::Logs {
+            which,
+            step,
+            follow,
+        } => look::logs(&which, step.as_deref(), follow),
+        RunsVerb::Watch { which } => go_on::watch(&which),
+        RunsVerb::Wait { which, timeout } => look::wait(&which, timeout.as_deref()),
+        RunsVerb::Cancel { which, force } => go_on::cancel(&which, force),
+        RunsVerb::Retry { which, anew, from } => go_on::retry(&which, &anew, from),
+        RunsVerb::Rerun { which, anew } => go_on::rerun(&which, &anew),
         RunsVerb::Resume { which, anew } => go_on::resume(&which, &anew),
-    }
-}
-
-/// The run that is meant: its id, a begin of it, or the latest.
-fn pick(runs: &Runs, which: &Which) -> Result<RunId, Stop> {
-    let Some(named) = &which.run else {
-        return block_on(runs.latest(1))?
-            .first()
-            .copied()
-            .ok_or_else(no_runs);
-    };
-    if let Ok(id) = named.parse() {
-        return Ok(id);
-    }
-    let all = block_on(runs.latest(IDS_MAX))?;
-    let found: Vec<_> = all
-        .into_iter()
-        .filter(|id| !named.is_empty() && id.to_string().starts_with(named))
-        .collect();
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(Stop::invalid(anyhow::anyhow!(
-            "no run's id begins with `{named}`; `belt runs list` names those there are"
-        ))),
-        many => Err(Stop::invalid(anyhow::anyhow!(
-            "{} runs' ids begin with `{named}`; give more of it",
-            many.len()
-        ))),
     }
 }
 
@@ -150,26 +179,11 @@ fn say_cut_off(run: &str) {
     ));
 }
 
-fn no_runs() -> Stop {
-    Stop::invalid(anyhow::anyhow!("there are no runs yet"))
-}
-
-fn load(runs: &Runs, id: RunId) -> Result<StoredRun, Stop> {
-    block_on(runs.load(id))?.ok_or_else(|| no_such_run(id))
-}
-
-fn step_index(stored: &StoredRun, id: &str) -> Result<u32, Stop> {
-    let steps = &stored.pipeline.steps;
-    let found = (0_u32..).zip(steps).find(|(_, step)| step.id == id);
-    found.map(|(index, _)| index).ok_or_else(|| {
-        let known = steps
-            .iter()
-            .map(|step| step.id.as_str())
-            .collect::<Vec<_>>()
-            .join(", ");
-        let known = if known.is_empty() { "none" } else { &known };
-        Stop::invalid(anyhow::anyhow!(
-            "the run has no step `{id}`; it has {known}"
-        ))
-    })
+fn is_open(status: RunStatus) -> bool {
+    match status {
+        RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => true,
+        RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut => {
+            false
+        }
+    }
 }

@@ -4,10 +4,10 @@
 //! or file system.
 
 use super::output;
+use crate::client::ClientError;
 use crate::documents::Diagnostics;
 use crate::launch::LaunchError;
-use crate::runner::RunnerError;
-use crate::runs::RunsError;
+use crate::owner::OwnerError;
 use crate::state::StateError;
 use crate::store::StoreError;
 use beltline_engine::RunStatus;
@@ -19,8 +19,11 @@ const STOPPED: u8 = 3;
 const FAULT: u8 = 4;
 
 /// Why a command ends early.
+#[derive(Debug)]
 pub(super) struct Stop {
     code: u8,
+    is_unreachable: bool,
+    is_no_runs: bool,
     error: anyhow::Error,
 }
 
@@ -32,6 +35,8 @@ impl Stop {
     pub(super) fn invalid(error: impl Into<anyhow::Error>) -> Self {
         Stop {
             code: INVALID,
+            is_unreachable: false,
+            is_no_runs: false,
             error: error.into(),
         }
     }
@@ -40,8 +45,38 @@ impl Stop {
     pub(super) fn fault(error: impl Into<anyhow::Error>) -> Self {
         Stop {
             code: FAULT,
+            is_unreachable: false,
+            is_no_runs: false,
             error: error.into(),
         }
+    }
+
+    /// There is nothing to look at.
+    pub(super) fn no_runs() -> Self {
+        Stop {
+            is_no_runs: true,
+            ..Stop::invalid(anyhow::anyhow!("there are no runs yet"))
+        }
+    }
+
+    /// Whether there is nothing to look at.
+    pub(super) fn is_no_runs(&self) -> bool {
+        self.is_no_runs
+    }
+
+    /// Whoever was asked is gone.
+    pub(super) fn unreachable() -> Self {
+        Stop {
+            is_unreachable: true,
+            ..Stop::fault(anyhow::anyhow!(
+                "the owner of the run is gone; it can be resumed"
+            ))
+        }
+    }
+
+    /// Whether whoever was asked is gone.
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.is_unreachable
     }
 
     /// What was asked for may be invalid only because something is lost: then that is why.
@@ -106,15 +141,23 @@ impl From<StateError> for Stop {
     }
 }
 
-impl From<RunnerError> for Stop {
-    fn from(error: RunnerError) -> Self {
-        Stop::fault(error)
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Problem(problem) if problem.status < 500 => Stop::invalid(error),
+            ClientError::Address(_) => Stop::invalid(error),
+            ClientError::Unreachable { .. } => Stop {
+                is_unreachable: true,
+                ..Stop::fault(error)
+            },
+            ClientError::Problem(_) | ClientError::Foreign { .. } => Stop::fault(error),
+        }
     }
 }
 
-impl From<RunsError> for Stop {
-    fn from(error: RunsError) -> Self {
-        Stop::fault(error)
+impl From<OwnerError> for Stop {
+    fn from(error: OwnerError) -> Self {
+        ClientError::Problem(Box::new(error.into())).into()
     }
 }
 

@@ -133,7 +133,7 @@ fn check_pipeline_of(
 }
 
 /// One mistake for each name that the configuration lacks, at the first step that uses it.
-fn check_drivers(
+pub(super) fn check_drivers(
     pipeline: &Document<Pipeline>,
     config: &Document<Config>,
     found: &mut Vec<Diagnostic>,

@@ -44,7 +44,7 @@ pub const GUEST_MEMORY_BYTES_MAX: u64 = 1 << 48;
 pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
 
 /// The operator's configuration, checked. Serialised, it is its canonical JSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The drivers by name.

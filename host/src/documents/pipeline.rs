@@ -54,6 +54,41 @@ pub struct Pipeline {
     /// The author's own numbering; it means nothing to a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Whether no step waits for another: only of what a host makes for a resource that names no pipeline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub independent: bool,
+}
+
+impl Pipeline {
+    /// What a resource of this kind goes through that names no pipeline: each of these drivers, none after another.
+    #[must_use]
+    pub fn of_drivers<'n>(kind: &str, drivers: impl Iterator<Item = &'n str>) -> Pipeline {
+        Pipeline {
+            name: String::new(),
+            resource: kind.to_owned(),
+            context: Map::new(),
+            timeout: RUN_TIMEOUT_DEFAULT,
+            steps: drivers.map(StepDocument::of_driver).collect(),
+            description: None,
+            version: None,
+            independent: true,
+        }
+    }
+}
+
+impl StepDocument {
+    fn of_driver(driver: &str) -> StepDocument {
+        StepDocument {
+            id: driver.to_owned(),
+            name: None,
+            driver: driver.to_owned(),
+            with: Map::new(),
+            timeout: STEP_TIMEOUT_DEFAULT,
+            queue_timeout: QUEUE_TIMEOUT_DEFAULT,
+            retry: Retry::default(),
+            on_lost: OnLost::default(),
+        }
+    }
 }
 
 /// One step of a pipeline.
@@ -200,6 +235,7 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Pipeline> {
         steps,
         description,
         version,
+        independent: false,
     })
 }
 

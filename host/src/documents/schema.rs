@@ -39,6 +39,24 @@ pub(super) fn check_resource(
     }
 }
 
+/// A kind's schema, compiled once for many resources.
+#[derive(Debug)]
+pub struct SpecCheck(Validator);
+
+impl SpecCheck {
+    /// Of a definition; `None` where its schema is none.
+    #[must_use]
+    pub fn of(definition: &Definition) -> Option<SpecCheck> {
+        compile(&definition.schema).ok().map(SpecCheck)
+    }
+
+    /// Whether a `spec` obeys it. What is wrong with one that does not, `check_resource` says.
+    #[must_use]
+    pub fn fits(&self, spec: &Value) -> bool {
+        self.0.is_valid(spec)
+    }
+}
+
 fn compile(schema: &Value) -> Result<Validator, ValidationError<'static>> {
     jsonschema::options().build(schema)
 }

@@ -117,6 +117,30 @@ impl Node {
         node.mark
     }
 
+    /// The JSON pointer to the key or the value that stands at this place.
+    pub(super) fn pointer_to(&self, mark: Mark) -> Option<String> {
+        if self.mark == mark {
+            return Some(String::new());
+        }
+        let inner = |part: String, key_mark: Option<Mark>, node: &Node| {
+            if key_mark == Some(mark) {
+                return Some(format!("/{part}"));
+            }
+            Some(format!("/{part}{}", node.pointer_to(mark)?))
+        };
+        match &self.content {
+            Content::List(items) => {
+                let mut items = items.iter().enumerate();
+                items.find_map(|(at, item)| inner(at.to_string(), None, item))
+            }
+            Content::Object(entries) => entries.iter().find_map(|entry| {
+                let part = entry.key.replace('~', "~0").replace('/', "~1");
+                inner(part, Some(entry.key_mark), &entry.value)
+            }),
+            Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => None,
+        }
+    }
+
     fn find(&self, pointer: &str) -> Option<&Node> {
         pointer.split('/').skip(1).try_fold(self, Node::step)
     }

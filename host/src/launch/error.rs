@@ -43,6 +43,9 @@ pub enum LaunchError {
         #[source]
         source: LoadError,
     },
+    /// The sandbox does not start.
+    #[error("the sandbox cannot start")]
+    Sandbox(#[from] LoadError),
     /// Steps that cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -105,7 +108,9 @@ impl LaunchError {
     pub fn is_fault(&self) -> bool {
         match self {
             LaunchError::State(_) => true,
-            LaunchError::Load { source, .. } => matches!(source, LoadError::Engine(_)),
+            LaunchError::Load { source, .. } | LaunchError::Sandbox(source) => {
+                matches!(source, LoadError::Engine(_))
+            }
             LaunchError::Folder { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::StorageFull

@@ -10,9 +10,9 @@ use crate::records::RunRecord;
 use crate::state::StateFolder;
 use crate::wasm::{Cache, Folder, OUT, WORKSPACE};
 use beltline_wire::{OutAccess, WorkspaceAccess};
-use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Folders that tell of the host and of all its processes.
 const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -100,7 +100,7 @@ fn check(workspace: &Path) -> Result<(), LaunchError> {
 pub(super) struct Own {
     paths: Vec<PathBuf>,
     /// The places of each, found out once for all steps, and only where something is written to.
-    places: OnceCell<Vec<Vec<PathBuf>>>,
+    places: OnceLock<Vec<Vec<PathBuf>>>,
     /// What runs have made is theirs.
     outs: PathBuf,
 }
@@ -117,7 +117,7 @@ impl Own {
         paths.extend(Cache::default_path());
         paths.extend(drivers);
         let outs = state.outs();
-        let places = OnceCell::new();
+        let places = OnceLock::new();
         Own {
             paths,
             places,

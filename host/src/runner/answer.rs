@@ -5,19 +5,29 @@ use crate::wasm::{Ended, GuestFailure, MESSAGE_BYTES, RetryHint};
 use beltline_engine::{Answer, Failure, FailureKind};
 use std::sync::Arc;
 
-/// The answer, and the output where there is one.
-pub(super) fn from(ended: Ended) -> (Answer, Option<Arc<str>>) {
+/// The answer, the output where there is one, and how soon the driver wants to look again.
+pub(super) struct Told {
+    pub(super) answer: Answer,
+    pub(super) output: Option<Arc<str>>,
+    pub(super) requeue_after_ms: Option<u64>,
+}
+
+pub(super) fn from(ended: Ended) -> Told {
     let failure = match ended {
         Ended::Outcome {
             message,
             output,
-            requeue_after_ms: _,
+            requeue_after_ms,
         } => {
             let answer = Answer::Succeeded {
                 message,
                 output: output.is_some(),
             };
-            return (answer, output);
+            return Told {
+                answer,
+                output,
+                requeue_after_ms,
+            };
         }
         Ended::Failure(failure) => guest_failure(failure),
         Ended::Trap(reason) => Failure::new(FailureKind::Trap, reason),
@@ -27,7 +37,11 @@ pub(super) fn from(ended: Ended) -> (Answer, Option<Arc<str>>) {
         }
     };
     let reason = crate::text::cut(&failure.reason, MESSAGE_BYTES);
-    (Answer::Failed(Failure { reason, ..failure }), None)
+    Told {
+        answer: Answer::Failed(Failure { reason, ..failure }),
+        output: None,
+        requeue_after_ms: None,
+    }
 }
 
 fn guest_failure(failure: GuestFailure) -> Failure {

@@ -154,6 +154,11 @@ impl Attempts {
         all.any(|one| one == (step, attempt))
     }
 
+    /// Whether nothing is under way, about to be, or waiting for room.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queued.is_empty() && self.announced.is_empty() && self.under_way.is_empty()
+    }
+
     /// Where attempts of this step run.
     pub(super) fn placement(&self, step: u32) -> Placement {
         self.driver(step).placement
@@ -299,7 +304,7 @@ impl Attempts {
         let (record, document) = (&self.stored.record, self.document(step));
         let info = RunInfo {
             run_id: run.id.to_string(),
-            pipeline: Some(record.pipeline.clone()),
+            pipeline: Some(record.pipeline.clone()).filter(|name| !name.is_empty()),
             step_id: document.id.clone(),
             attempt,
             key: run.key(step),

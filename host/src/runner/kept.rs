@@ -6,8 +6,8 @@
 use super::attempts::Used;
 use crate::clock;
 use crate::records::LedgerRecord;
-use crate::runs::{Runs, RunsError, StoredRun, Traces};
-use crate::store::Revision;
+use crate::runs::{Runs, RunsError, StoredRun, Traces, resync_ms};
+use crate::store::{Batch, Revision};
 use beltline_engine::{Answer, Effect, Event, Input, Run, events};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -52,10 +52,6 @@ impl Kept {
         self.wanted.get_or_init(|| self.run.wanted())
     }
 
-    pub(super) fn into_run(self) -> Run {
-        Arc::unwrap_or_clone(self.run)
-    }
-
     /// Notes what it means that the run exists.
     pub(super) fn begin(&mut self) {
         self.traces.events.extend(events(None, &self.run));
@@ -92,6 +88,23 @@ impl Kept {
         });
     }
 
+    /// Notes how soon after the run's success a driver wants to look again, where nobody wants to sooner.
+    pub(super) fn requeue(&mut self, after_ms: u64) {
+        let known = [self.stored.requeue_after_ms, self.traces.requeue_after_ms];
+        if known
+            .into_iter()
+            .flatten()
+            .all(|known_ms| after_ms < known_ms)
+        {
+            self.traces.requeue_after_ms = Some(after_ms);
+        }
+    }
+
+    /// When a run of its resource is to begin by itself.
+    pub(super) fn resync_ms(&self) -> Option<u64> {
+        resync_ms(&self.run, self.stored.requeue_after_ms)
+    }
+
     /// Notes what an attempt has used: it stands beside its end.
     pub(super) fn used(&mut self, used: Used) {
         let Used {
@@ -106,11 +119,11 @@ impl Kept {
         });
     }
 
-    /// Writes a new run.
-    pub(super) async fn create(&mut self) -> Result<(), RunsError> {
+    /// Writes a new run; `along` is written in the same commit.
+    pub(super) async fn create(&mut self, along: Batch) -> Result<(), RunsError> {
         self.stored.run = Arc::clone(&self.run);
         let traces = std::mem::take(&mut self.traces);
-        let revision = self.runs.create(&self.stored, &traces).await?;
+        let revision = self.runs.create(&self.stored, &traces, along).await?;
         self.written(revision, traces);
         Ok(())
     }
@@ -120,9 +133,12 @@ impl Kept {
         if self.run.head.revision == self.stored.run.head.revision {
             return Ok(());
         }
+        // Where that fails all of it is still to be written.
+        let revision = self
+            .runs
+            .save(&self.stored, &self.run, &self.traces)
+            .await?;
         let traces = std::mem::take(&mut self.traces);
-        let (before, head) = (&self.stored.run, self.stored.head);
-        let revision = self.runs.save(before, &self.run, &traces, head).await?;
         self.stored.run = Arc::clone(&self.run);
         self.written(revision, traces);
         Ok(())
@@ -152,6 +168,7 @@ impl Kept {
 
     fn written(&mut self, revision: Revision, traces: Traces) {
         self.stored.head = revision;
+        self.stored.requeue_after_ms = traces.requeue_after_ms.or(self.stored.requeue_after_ms);
         self.told.extend(traces.events);
         let since_ms = self
             .unsynced

@@ -1,94 +1,206 @@
-//! `belt runs list`, `get` and `logs`: what there is, from the state as it lies there. While a run is under way its
-//! process has the state to itself, so what is open here was cut off.
+//! `belt runs list`, `get`, `logs` and `wait`: what there is.
 
-use super::super::stop::Stop;
-use super::super::workbench::{Workbench, block_on};
-use super::super::{output, print};
-use super::{Common, Which, load, no_runs, pick, say_cut_off, step_index};
-use crate::clock::rfc3339;
-use crate::logs::{self, LogLine};
-use crate::state::StateFolder;
+use super::super::connection::{Connection, block_on};
+use super::super::stop::{Stop, exit_code};
+use super::super::{Format, output, print};
+use super::{Common, Which, is_open, say_cut_off};
+use crate::api::RunsPage;
+use crate::client::ClientError;
+use crate::clock::{self, rfc3339};
+use crate::documents::parse_duration;
+use crate::logs::LogLine;
 use crate::text;
 use crate::view::RunView;
-use beltline_engine::RunStatus;
 use std::process::ExitCode;
+use std::time::Duration;
 
 const LOST: &str = "something of the state is lost, and nobody can tell what";
 
-pub(super) fn list(common: &Common, limit: usize) -> Result<ExitCode, Stop> {
-    let state = StateFolder::find(common.state.as_deref())?;
-    let (views, damaged, unsure) = if state.has_store() {
-        let bench = Workbench::open_read_only(state)?;
-        let (views, damaged) = views(&bench, limit)?;
-        (views, damaged, bench.is_unsure())
-    } else {
-        (Vec::new(), 0, false)
-    };
-    output::document(common.output, &views, |views| print::list(views))?;
-    for view in views.iter().filter(|view| is_open(view.status)) {
-        say_cut_off(&view.run);
-    }
-    if damaged > 0 {
-        let more = if unsure {
-            format!(", and {LOST}")
-        } else {
-            String::new()
-        };
-        return Err(Stop::fault(anyhow::anyhow!(
-            "{damaged} of the runs cannot be read{more}"
-        )));
-    }
-    sure(unsure)
+/// How long one request of `wait` waits.
+const WAIT: &str = "60s";
+
+/// Which runs are listed.
+pub(super) struct Filters {
+    pub(super) limit: usize,
+    pub(super) status: Option<String>,
+    pub(super) pipeline: Option<String>,
+    pub(super) resource: Option<String>,
 }
 
-/// The runs that can be read, and how many cannot. One that cannot be does not hide the others.
-fn views(bench: &Workbench, limit: usize) -> Result<(Vec<RunView>, usize), Stop> {
-    block_on(async {
-        let (mut views, mut damaged) = (Vec::new(), 0);
-        for id in bench.runs.latest(limit).await? {
-            match bench.runs.load(id).await {
-                Ok(Some(stored)) => views.push(RunView::outline(&stored)),
-                Ok(None) => {}
-                Err(error) => {
-                    output::notice(&format!("run {id} cannot be read: {error}"));
-                    damaged += 1;
+impl Filters {
+    fn query(&self, limit: usize, cursor: Option<&str>) -> Result<String, Stop> {
+        let mut query = vec![("limit", limit.clamp(1, 1_000).to_string())];
+        let (kind, name) = match &self.resource {
+            None => (None, None),
+            Some(resource) => match resource.split_once('/') {
+                Some((kind, name)) => (Some(kind), Some(name)),
+                None => {
+                    return Err(Stop::invalid(anyhow::anyhow!(
+                        "`--resource {resource}` is not KIND/NAME"
+                    )));
                 }
+            },
+        };
+        let filters = [
+            ("status", self.status.as_deref()),
+            ("pipeline", self.pipeline.as_deref()),
+            ("kind", kind),
+            ("resource", name),
+            ("cursor", cursor),
+        ];
+        let given = filters
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        query.extend(given.map(|(name, value)| (name, value.to_owned())));
+        for (name, value) in &query {
+            let is_plain = |part: char| part.is_ascii_alphanumeric() || "-_.".contains(part);
+            if !value.chars().all(is_plain) {
+                return Err(Stop::invalid(anyhow::anyhow!(
+                    "no {name} is called `{value}`"
+                )));
             }
         }
-        Ok((views, damaged))
-    })
+        let parts = query.iter().map(|(name, value)| format!("{name}={value}"));
+        Ok(parts.collect::<Vec<_>>().join("&"))
+    }
+}
+
+pub(super) fn list(common: &Common, filters: &Filters) -> Result<ExitCode, Stop> {
+    let place = &common.place;
+    // A folder where nothing has run yet has an empty list.
+    let page = match place.look() {
+        Ok(connection) => pages(&connection, filters)?,
+        Err(stop) if stop.is_no_runs() => RunsPage::default(),
+        Err(stop) => return Err(stop),
+    };
+    for damaged in &page.damaged {
+        let (run, error) = (&damaged.run, &damaged.error);
+        output::notice(&format!("run {run} cannot be read: {error}"));
+    }
+    output::document(common.output, &page.runs, |views| print::list(views))?;
+    for view in page.runs.iter().filter(|view| view.cut_off) {
+        say_cut_off(&view.run);
+    }
+    match page.damaged.len() {
+        0 => sure(page.unsure),
+        damaged => {
+            let more = if page.unsure {
+                format!(", and {LOST}")
+            } else {
+                String::new()
+            };
+            Err(Stop::fault(anyhow::anyhow!(
+                "{damaged} of the runs cannot be read{more}"
+            )))
+        }
+    }
+}
+
+/// As many runs as were asked for, a page at a time.
+fn pages(connection: &Connection, filters: &Filters) -> Result<RunsPage, Stop> {
+    let mut all = RunsPage::default();
+    loop {
+        let left = filters
+            .limit
+            .saturating_sub(all.runs.len() + all.damaged.len());
+        if left == 0 {
+            return Ok(all);
+        }
+        let query = filters.query(left, all.next.as_deref())?;
+        let page: RunsPage = block_on(connection.client.get(&format!("/runs?{query}")))?;
+        all.runs.extend(page.runs);
+        all.damaged.extend(page.damaged);
+        all.unsure |= page.unsure;
+        all.next = page.next;
+        if all.next.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
-    let (view, unsure) = {
+    let (view, made, unsure) = {
         // Whoever reads slowly holds up nobody: the state is closed before anything is printed.
-        let bench = read_runs(&which.common)?;
-        let found = pick(&bench.runs, which).and_then(|id| bench.view(id));
-        (
-            found.map_err(|stop| doubted(&bench, stop))?,
-            bench.is_unsure(),
-        )
+        let connection = which.common.place.look()?;
+        let found = block_on(connection.client.get::<RunView>(&which.path("")?));
+        let view = found.map_err(|error| doubted(&connection, error))?;
+        let made = print::made(&connection, &view);
+        (view, made, is_unsure(&connection))
     };
-    output::document(which.common.output, &view, print::details)?;
-    if is_open(view.status) {
+    output::document(which.common.output, &view, |view| {
+        print::details(view, &made)
+    })?;
+    if view.cut_off {
         say_cut_off(&view.run);
     }
     sure(unsure)
 }
 
-pub(super) fn logs(which: &Which, step: Option<&str>) -> Result<ExitCode, Stop> {
-    let mut lines = {
-        let bench = read_runs(&which.common)?;
-        let found = pick(&bench.runs, which).and_then(|id| Ok((id, load(&bench.runs, id)?)));
-        let (id, stored) = found.map_err(|stop| doubted(&bench, stop))?;
-        if let Some(step) = step {
-            step_index(&stored, step)?;
-        }
-        logs::read(&bench.state.logs(), &id.to_string()).map_err(Stop::fault)?
-    };
-    lines.retain(|line| step.is_none_or(|step| line.step == step));
+pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<ExitCode, Stop> {
+    let connection = which.common.place.look()?;
+    let query = step.map(|step| format!("?step={step}")).unwrap_or_default();
+    let path = which.path(&format!("/logs{query}"))?;
+    if follow {
+        return block_on(follow_logs(&connection, &path, which.common.output));
+    }
+    let found = block_on(connection.client.get::<Vec<LogLine>>(&path));
+    let lines = found.map_err(|error| doubted(&connection, error))?;
+    drop(connection);
     output::document(which.common.output, &lines, |lines| log_lines(lines))?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn follow_logs(
+    connection: &Connection,
+    path: &str,
+    format: Format,
+) -> Result<ExitCode, Stop> {
+    let mut stream = connection.client.stream(path, None).await?;
+    while let Some(event) = stream.next().await? {
+        let line: LogLine = serde_json::from_str(&event.data).map_err(Stop::fault)?;
+        match format {
+            Format::Text => output::bytes(log_lines(std::slice::from_ref(&line)).as_bytes())?,
+            // One document a line.
+            Format::Json => output::bytes(format!("{}\n", event.data).as_bytes())?,
+            Format::Yaml => {
+                output::bytes(b"---\n")?;
+                output::document(format, &line, |_| String::new())?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Stop> {
+    let connection = which.common.place.look()?;
+    let timeout = timeout
+        .map(parse_duration)
+        .transpose()
+        .map_err(Stop::invalid)?;
+    let until = timeout.map(|timeout| clock::now_ms().saturating_add(clock::millis(timeout)));
+    loop {
+        let left = until.map(clock::until);
+        let wait = left.map_or_else(
+            || WAIT.to_owned(),
+            |left| {
+                format!(
+                    "{}ms",
+                    clock::millis(left.min(Duration::from_secs(60))).max(1)
+                )
+            },
+        );
+        let path = which.path(&format!("?wait={wait}"))?;
+        let view: RunView = block_on(connection.client.get(&path))?;
+        let is_over = left.is_some_and(|left| left.is_zero());
+        if !is_open(view.status) || view.cut_off || is_over {
+            let made = print::made(&connection, &view);
+            output::document(which.common.output, &view, |view| print::run(view, &made))?;
+            if view.cut_off {
+                say_cut_off(&view.run);
+            }
+            return Ok(exit_code(view.status));
+        }
+    }
 }
 
 fn log_lines(lines: &[LogLine]) -> String {
@@ -110,11 +222,17 @@ fn log_lines(lines: &[LogLine]) -> String {
 }
 
 /// A run that is not found in a state of which something is lost may have been there.
-fn doubted(bench: &Workbench, stop: Stop) -> Stop {
-    match bench.is_unsure() {
+fn doubted(connection: &Connection, error: ClientError) -> Stop {
+    let stop = Stop::from(error);
+    match is_unsure(connection) {
         true => stop.because(LOST),
         false => stop,
     }
+}
+
+fn is_unsure(connection: &Connection) -> bool {
+    let owned = connection.owned.as_ref();
+    owned.is_some_and(|owned| owned.owner.is_unsure())
 }
 
 fn sure(unsure: bool) -> Result<ExitCode, Stop> {
@@ -124,22 +242,4 @@ fn sure(unsure: bool) -> Result<ExitCode, Stop> {
         )));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn is_open(status: RunStatus) -> bool {
-    match status {
-        RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => true,
-        RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut => {
-            false
-        }
-    }
-}
-
-fn read_runs(common: &Common) -> Result<Workbench, Stop> {
-    let state = StateFolder::find(common.state.as_deref())?;
-    if state.has_store() {
-        Workbench::open_read_only(state)
-    } else {
-        Err(no_runs())
-    }
 }

@@ -10,7 +10,7 @@ fn attempt(attempt: u32, round: u32, ledger: Option<LedgerView>) -> AttemptView 
     AttemptView {
         attempt,
         round,
-        placement: "wasm",
+        placement: "wasm".into(),
         starts: 1,
         started_at: "2026-01-01T00:00:00.000Z".to_owned(),
         started_ms: 0,
@@ -24,7 +24,10 @@ fn attempt(attempt: u32, round: u32, ledger: Option<LedgerView>) -> AttemptView 
 
 fn failed(mut attempt: AttemptView, kind: &'static str, reason: &str) -> AttemptView {
     let reason = reason.to_owned();
-    attempt.failure = Some(FailureView { kind, reason });
+    attempt.failure = Some(FailureView {
+        kind: kind.into(),
+        reason,
+    });
     attempt
 }
 
@@ -78,7 +81,11 @@ fn view() -> RunView {
     RunView {
         run: "0".to_owned(),
         status: RunStatus::Running,
-        pipeline: "line".to_owned(),
+        pipeline: Some("line".to_owned()),
+        event: "create".to_owned(),
+        cut_off: false,
+        since: None,
+        notes: Vec::new(),
         resource: ResourceView {
             kind: "app".to_owned(),
             name: "thing".to_owned(),
@@ -109,7 +116,7 @@ fn check(text: &str, expected: &Expect) {
 #[test]
 fn the_table_has_what_each_step_used_in_its_round() {
     check(
-        &run(&view()),
+        &run(&view(), &[]),
         &expect![[r#"
               STEP  DRIVER  STATUS     ATTEMPTS  TIME   CPU    MEMORY  MESSAGE
             ✓ make  build   succeeded  4         2.8 s  2.4 s  40 MiB
@@ -125,7 +132,7 @@ fn the_table_has_what_each_step_used_in_its_round() {
 #[test]
 fn details_have_the_ledger_of_each_attempt_in_a_line() {
     check(
-        &details(&view()),
+        &details(&view(), &[]),
         &expect![[r#"
             run        0
             pipeline   line

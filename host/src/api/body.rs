@@ -1,0 +1,189 @@
+//! What clients send: read within bounds of size and time, and taken for what it is.
+
+use super::Problem;
+use super::guard::Via;
+use crate::documents::{Definition, Document, Documents, Pipeline, Resource, read_bytes};
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// The largest JSON body: a pipeline, a resource and a context of their largest sizes, with room for their escapes.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// How long a client may take to send one.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Reads a body of at most so many bytes within so long.
+pub(super) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, Problem> {
+    let read = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(time, read).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "the body is over the limit of {}",
+                crate::text::size(bytes_max as u64)
+            ),
+        )),
+        Ok(Err(_)) => Err(Problem::invalid("the body ended too early")),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not come within {} s", time.as_secs()),
+        )),
+    }
+}
+
+/// A JSON body, as bytes.
+pub(super) struct JsonBytes(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send JSON, with `content-type: application/json`",
+            ));
+        }
+        let bytes = read(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await?;
+        Ok(JsonBytes(bytes))
+    }
+}
+
+/// A JSON body of a plain form.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        // What may be left out as a whole.
+        let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        parse(bytes).map(Json)
+    }
+}
+
+/// A plain form from JSON text; what is wrong names the field.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let field = match path.as_str() {
+            "." => String::new(),
+            path => format!("/{}", path.replace(['.', '['], "/").replace(']', "")),
+        };
+        Problem::field(&field, error.into_inner().to_string())
+    })?;
+    match reader.end() {
+        Ok(()) => Ok(parsed),
+        Err(error) => Err(Problem::field("", error.to_string())),
+    }
+}
+
+/// The one document of a body.
+pub(super) trait OneOf: Sized {
+    /// Its name in messages, and the key that tells it.
+    const NAME: (&'static str, &'static str);
+
+    fn of(documents: Documents) -> Vec<Document<Self>>;
+}
+
+impl OneOf for Pipeline {
+    const NAME: (&'static str, &'static str) = ("pipeline", "steps");
+
+    fn of(documents: Documents) -> Vec<Document<Self>> {
+        documents.pipelines
+    }
+}
+
+impl OneOf for Resource {
+    const NAME: (&'static str, &'static str) = ("resource", "spec");
+
+    fn of(documents: Documents) -> Vec<Document<Self>> {
+        documents.resources
+    }
+}
+
+impl OneOf for Definition {
+    const NAME: (&'static str, &'static str) = ("definition", "schema");
+
+    fn of(documents: Documents) -> Vec<Document<Self>> {
+        documents.definitions
+    }
+}
+
+/// Reads the one document of a JSON text.
+pub(super) fn document<T: OneOf>(bytes: &[u8]) -> Result<Document<T>, Problem> {
+    let read = read_bytes("body.json", bytes).map_err(|found| Problem::document(bytes, &found))?;
+    let mut documents = T::of(read);
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => Ok(document),
+        _ => {
+            let (what, key) = T::NAME;
+            Err(Problem::field(
+                "",
+                format!("send one {what}: a JSON object with `{key}`"),
+            ))
+        }
+    }
+}
+
+/// A document as the body.
+pub(super) struct DocumentBody<T>(pub(super) Document<T>, pub(super) Bytes);
+
+impl<S: Send + Sync, T: OneOf> FromRequest<S> for DocumentBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        Ok(DocumentBody(document(&bytes)?, bytes))
+    }
+}
+
+/// The parameters of a path.
+pub(super) struct InPath<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        let path = path.map_err(|error| Problem::invalid(error.body_text()))?;
+        Ok(InPath(path.0))
+    }
+}
+
+/// The parameters of a query.
+pub(super) struct InQuery<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for InQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        let query = query.map_err(|error| Problem::invalid(error.body_text()))?;
+        Ok(InQuery(query.0))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Via {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(parts
+            .extensions
+            .get::<Via>()
+            .copied()
+            .unwrap_or(Via::Network))
+    }
+}

@@ -1,0 +1,268 @@
+//! Resource definitions over HTTP, as Conveyor has them.
+
+use super::body::{DocumentBody, InPath, InQuery};
+use super::idempotency::{Kept, Key, before};
+use super::{Problem, Shared};
+use crate::catalog::{DefinitionRecord, define, remove_definition};
+use crate::documents::{Definition, Document, check_definition};
+use crate::owner::{OwnerError, new_resource_id};
+use crate::store::{Batch, Revision};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+/// Things of one page.
+pub(super) const PAGE: usize = 100;
+
+/// The largest page.
+pub(super) const PAGE_MAX: usize = 1_000;
+
+/// How often a change is tried again that others have overtaken.
+pub(super) const RACES_MAX: usize = 16;
+
+/// A kind of resource.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DefinitionView {
+    /// Given by the server.
+    #[serde(default)]
+    pub id: String,
+    /// The kind.
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// The author's own numbering.
+    #[serde(default)]
+    pub version: String,
+    /// The JSON Schema of a `spec`.
+    #[schema(value_type = Object)]
+    pub schema: Value,
+}
+
+impl From<DefinitionRecord> for DefinitionView {
+    fn from(record: DefinitionRecord) -> Self {
+        let definition = record.definition;
+        DefinitionView {
+            id: record.id,
+            name: definition.name,
+            description: definition.description.unwrap_or_default(),
+            version: definition.version.unwrap_or_default(),
+            schema: definition.schema,
+        }
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// At most so many; 100 where nothing is said, 1000 at most.
+    pub limit: Option<usize>,
+    /// Only those after this name.
+    pub after: Option<String>,
+}
+
+impl PageQuery {
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.limit.unwrap_or(PAGE);
+        match (1..=PAGE_MAX).contains(&limit) {
+            true => Ok(limit),
+            false => Err(Problem::invalid(format!("`limit` is from 1 to {PAGE_MAX}"))),
+        }
+    }
+}
+
+/// Definitions, by kind
+#[utoipa::path(get, path = "/resource-definitions", tag = "definitions", params(PageQuery),
+    responses((status = 200, description = "definitions", body = Vec<DefinitionView>), Problem))]
+pub(super) async fn list(
+    State(owner): State<Shared>,
+    InQuery(query): InQuery<PageQuery>,
+) -> Result<Json<Vec<DefinitionView>>, Problem> {
+    let limit = query.limit()?;
+    let found = owner
+        .catalog()
+        .definitions(query.after.as_deref(), limit)
+        .await?;
+    Ok(Json(found.into_iter().map(DefinitionView::from).collect()))
+}
+
+/// Define a kind that has no definition
+#[utoipa::path(post, path = "/resource-definitions", tag = "definitions", params(Key), request_body = DefinitionView,
+    responses((status = 201, description = "the definition", body = DefinitionView), Problem))]
+pub(super) async fn create(
+    State(owner): State<Shared>,
+    key: Key,
+    DocumentBody(document, bytes): DocumentBody<Definition>,
+) -> Result<Response, Problem> {
+    let keyed = key.of("/resource-definitions", &bytes);
+    if let Some(kept) = before(&owner, keyed.as_ref()).await? {
+        return Ok(kept.into_response());
+    }
+    check(&document)?;
+    let record = DefinitionRecord {
+        id: new_resource_id(),
+        definition: document.value,
+    };
+    let exists = || OwnerError::Exists {
+        what: "definition",
+        name: record.definition.name.clone(),
+    };
+    if owner
+        .catalog()
+        .definition(&record.definition.name)
+        .await?
+        .is_some()
+    {
+        return Err(exists().into());
+    }
+    let kept = Kept::json(StatusCode::CREATED, &DefinitionView::from(record.clone()));
+    let batch = kept
+        .clone()
+        .along(define(Batch::new(), &record, None), keyed.as_ref());
+    match owner
+        .catalog()
+        .commit(batch)
+        .await
+        .map_err(OwnerError::from)
+    {
+        Ok(()) => Ok(kept.into_response()),
+        Err(error) if error.lost_race().is_some() => {
+            // The same request, or another of the same name.
+            let kept = before(&owner, keyed.as_ref()).await?;
+            kept.map(IntoResponse::into_response)
+                .ok_or_else(|| exists().into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Define a kind, in the place of what was defined before
+#[utoipa::path(post, path = "/resource-definitions/apply", tag = "definitions", request_body = DefinitionView,
+    responses((status = 201, description = "the definition", body = DefinitionView), Problem))]
+pub(super) async fn apply(
+    State(owner): State<Shared>,
+    DocumentBody(document, _): DocumentBody<Definition>,
+) -> Result<Response, Problem> {
+    check(&document)?;
+    let view = write(&owner, document.value, false).await?;
+    Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// A definition
+#[utoipa::path(get, path = "/resource-definitions/{name}", tag = "definitions",
+    params(("name" = String, Path, description = "the kind")),
+    responses((status = 200, description = "the definition", body = DefinitionView), Problem))]
+pub(super) async fn get(
+    State(owner): State<Shared>,
+    InPath(name): InPath<String>,
+) -> Result<Json<DefinitionView>, Problem> {
+    let found = owner.catalog().definition(&name).await?;
+    let found = found.ok_or_else(|| missing(&name))?;
+    Ok(Json(found.record.into()))
+}
+
+/// Change a definition
+#[utoipa::path(put, path = "/resource-definitions/{name}", tag = "definitions", request_body = DefinitionView,
+    params(("name" = String, Path, description = "the kind")),
+    responses((status = 200, description = "the definition", body = DefinitionView), Problem))]
+pub(super) async fn put(
+    State(owner): State<Shared>,
+    InPath(name): InPath<String>,
+    DocumentBody(document, _): DocumentBody<Definition>,
+) -> Result<Json<DefinitionView>, Problem> {
+    same_name(&name, &document.name)?;
+    check(&document)?;
+    Ok(Json(write(&owner, document.value, true).await?))
+}
+
+/// Remove a definition
+#[utoipa::path(delete, path = "/resource-definitions/{name}", tag = "definitions",
+    params(("name" = String, Path, description = "the kind")),
+    responses((status = 204, description = "it is gone"), Problem))]
+pub(super) async fn delete(
+    State(owner): State<Shared>,
+    InPath(name): InPath<String>,
+) -> Result<StatusCode, Problem> {
+    for _ in 0..RACES_MAX {
+        let found = owner.catalog().definition(&name).await?;
+        let found = found.ok_or_else(|| missing(&name))?;
+        if done(
+            owner
+                .catalog()
+                .commit(remove_definition(&name, found.revision))
+                .await,
+        )? {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+    }
+    Err(OwnerError::Contended.into())
+}
+
+fn check(document: &Document<Definition>) -> Result<(), Problem> {
+    let found = check_definition(document);
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(OwnerError::Invalid(found).into()),
+    }
+}
+
+async fn write(
+    owner: &Shared,
+    definition: Definition,
+    is_there: bool,
+) -> Result<DefinitionView, Problem> {
+    for _ in 0..RACES_MAX {
+        let found = owner.catalog().definition(&definition.name).await?;
+        if found.is_none() && is_there {
+            return Err(missing(&definition.name));
+        }
+        let revision: Option<Revision> = found.as_ref().map(|found| found.revision);
+        let id = found.map_or_else(new_resource_id, |found| found.record.id);
+        let record = DefinitionRecord {
+            id,
+            definition: definition.clone(),
+        };
+        if done(
+            owner
+                .catalog()
+                .commit(define(Batch::new(), &record, revision))
+                .await,
+        )? {
+            return Ok(record.into());
+        }
+    }
+    Err(OwnerError::Contended.into())
+}
+
+fn missing(name: &str) -> Problem {
+    OwnerError::NotFound {
+        what: "definition",
+        name: name.to_owned(),
+    }
+    .into()
+}
+
+/// Whether a commit was made, and not overtaken.
+pub(super) fn done(committed: Result<(), crate::runs::RunsError>) -> Result<bool, Problem> {
+    match committed.map_err(OwnerError::from) {
+        Ok(()) => Ok(true),
+        Err(error) if error.lost_race().is_some() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// That a document has the name that its path says.
+pub(super) fn same_name(path: &str, name: &str) -> Result<(), Problem> {
+    match path == name {
+        true => Ok(()),
+        false => Err(Problem::field(
+            "/name",
+            format!("it is `{name}` here and `{path}` in the path; a name cannot be changed"),
+        )),
+    }
+}

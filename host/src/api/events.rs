@@ -1,0 +1,333 @@
+//! What happens to a run, live: what is durable for everybody, and what is not yet for terminals.
+//!
+//! Whoever watches reads the store and the log at his own pace, and is told when there is more: a slow one costs the run
+//! nothing, and after a restart he goes on where he was.
+
+use super::body::{InPath, InQuery};
+use super::{Problem, Shared};
+use crate::logs::{self, LogLine};
+use crate::owner::{Feed, Marks, OwnerError};
+use crate::records::EventRecord;
+use crate::runs::StoredRun;
+use crate::view::{self, EventView};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use beltline_engine::{Event as RunEvent, Phase, RunId};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use serde::Deserialize;
+use std::collections::{HashSet, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use utoipa::IntoParams;
+
+/// Events that are read at once.
+const PAGE: usize = 100;
+
+/// How often a silent stream says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Bytes of a log that are read at once.
+const LOG_BYTES: u64 = 256 << 10;
+
+pub(super) type Frames = BoxStream<'static, Result<Event, Infallible>>;
+
+/// A stream of events, with a sign of life now and then.
+pub(super) fn sse(frames: Frames) -> Response {
+    let alive = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    Sse::new(frames).keep_alive(alive).into_response()
+}
+
+/// Where a stream begins.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AfterQuery {
+    /// Only what comes after this id; the header `Last-Event-ID` says the same.
+    pub after: Option<String>,
+}
+
+/// The id after which a stream begins.
+pub(super) fn after(headers: &HeaderMap, query: &AfterQuery) -> Option<String> {
+    let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let id = header.or(query.after.as_deref())?;
+    Some(id.to_owned()).filter(|id| !id.is_empty())
+}
+
+/// What has happened to a run and what does, as server-sent events
+///
+/// Each has an id; what comes after the last one that was seen comes once, also after a restart of the host. Ends with
+/// the run; 204 where it has ended and nothing is left to tell.
+#[utoipa::path(get, path = "/runs/{run}/events", tag = "runs", params(AfterQuery,
+    ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    responses((status = 200, description = "events", content_type = "text/event-stream", body = EventView),
+        (status = 204, description = "nothing is left to tell"), Problem))]
+pub(super) async fn events(
+    State(owner): State<Shared>,
+    InPath(named): InPath<String>,
+    InQuery(query): InQuery<AfterQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = owner.pick(&named).await?;
+    let begin = match after(&headers, &query) {
+        None => (0, usize::MAX),
+        Some(text) => place(&text)
+            .ok_or_else(|| Problem::invalid(format!("`{text}` is no id of an event")))?,
+    };
+    let watched = Watched::new(&owner, id).await?;
+    let reader = Durable {
+        watched,
+        at: begin,
+        waiting: VecDeque::new(),
+    };
+    let mut frames = Box::pin(reader.stream());
+    match frames.next().await {
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+        Some(first) => Ok(sse(stream::iter([first]).chain(frames).boxed())),
+    }
+}
+
+/// `revision.place`
+fn place(id: &str) -> Option<(u64, usize)> {
+    let (revision, place) = id.split_once('.')?;
+    Some((revision.parse().ok()?, place.parse().ok()?))
+}
+
+/// A run that is watched.
+struct Watched {
+    owner: Shared,
+    stored: StoredRun,
+    feed: Option<Arc<Feed>>,
+    marks: watch::Receiver<Marks>,
+}
+
+impl Watched {
+    async fn new(owner: &Shared, id: RunId) -> Result<Self, Problem> {
+        let feed = owner.feed(id);
+        let marks = feed.subscribe();
+        Ok(Watched {
+            stored: owner.stored(id).await?,
+            owner: Arc::clone(owner),
+            feed: Some(feed),
+            marks,
+        })
+    }
+
+    /// How far the run has come, and whether it is known to have ended.
+    async fn marks(&mut self) -> Result<Marks, OwnerError> {
+        let marks = *self.marks.borrow_and_update();
+        if marks.written > 0 {
+            return Ok(marks);
+        }
+        // No runner has had it since we watch: what the store has is durable.
+        let head = self.owner.runs().head(self.stored.run.id).await?;
+        Ok(head.map_or(marks, |head| Marks {
+            written: head.revision,
+            durable: head.revision,
+            has_ended: matches!(head.phase, Phase::Ended { .. }),
+            ..marks
+        }))
+    }
+
+    async fn events(&self, after: u64) -> Result<Vec<(u64, EventRecord)>, OwnerError> {
+        let id = self.stored.run.id;
+        Ok(self.owner.runs().events_after(id, after, PAGE).await?)
+    }
+
+    async fn changed(&mut self) -> bool {
+        self.marks.changed().await.is_ok()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            self.owner.let_go(self.stored.run.id, feed);
+        }
+    }
+}
+
+/// Reads what is durable.
+struct Durable {
+    watched: Watched,
+    /// The last event that was told: a revision, and its place there.
+    at: (u64, usize),
+    waiting: VecDeque<EventView>,
+}
+
+impl Durable {
+    fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(self, |mut reader| async move {
+            let event = reader.next().await?;
+            Some((Ok(frame(&event)), reader))
+        })
+    }
+
+    async fn next(&mut self) -> Option<EventView> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(event);
+            }
+            let marks = self.watched.marks().await.ok()?;
+            // The revision of the last one again, for what came after it there.
+            let (from, _) = self.at;
+            let records = self.watched.events(from.saturating_sub(1)).await.ok()?;
+            let plan = &self.watched.stored.run.plan;
+            for (revision, record) in records {
+                if revision > marks.durable {
+                    break;
+                }
+                for (nth, event) in view::events(plan, revision, &record)
+                    .into_iter()
+                    .enumerate()
+                {
+                    if (revision, nth) > self.at {
+                        self.waiting.push_back(event);
+                    }
+                }
+                let last = record.events.len().saturating_sub(1);
+                self.at = self.at.max((revision, last));
+            }
+            if self.waiting.is_empty()
+                && (marks.has_ended || marks.has_failed || !self.watched.changed().await)
+            {
+                return None;
+            }
+        }
+    }
+}
+
+fn frame(event: &EventView) -> Event {
+    let data = serde_json::to_string(event).unwrap_or_default();
+    Event::default()
+        .id(&event.id)
+        .event(&event.event)
+        .data(data)
+}
+
+/// How a run goes, for a terminal: events and log lines in one order, as server-sent events
+///
+/// Provisional: what is told here may be gone after a power cut.
+#[utoipa::path(get, path = "/runs/{run}/progress", tag = "runs",
+    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    responses((status = 200, description = "events named `event` (an EventView) and `log` (a LogLine)", content_type = "text/event-stream", body = String), Problem))]
+pub(super) async fn progress(
+    State(owner): State<Shared>,
+    InPath(named): InPath<String>,
+) -> Result<Response, Problem> {
+    let id = owner.pick(&named).await?;
+    let reader = Provisional {
+        watched: Watched::new(&owner, id).await?,
+        revision: 0,
+        log_place: 0,
+        lines: VecDeque::new(),
+        begun: HashSet::new(),
+        is_told: false,
+        waiting: VecDeque::new(),
+    };
+    let frames = stream::unfold(reader, |mut reader| async move {
+        let frame = reader.next().await?;
+        Some((Ok(frame), reader))
+    });
+    Ok(sse(frames.boxed()))
+}
+
+/// Reads what is written and what is said, in the order in which it came about: the lines of an attempt stand between
+/// its start and its end.
+struct Provisional {
+    watched: Watched,
+    revision: u64,
+    log_place: u64,
+    /// Read and not yet told: their attempt has not been told to have begun.
+    lines: VecDeque<(u64, LogLine)>,
+    /// Attempts that have been told to have begun: their step's id and their number.
+    begun: HashSet<(String, u32)>,
+    /// Whether a fault has been told.
+    is_told: bool,
+    waiting: VecDeque<Event>,
+}
+
+impl Provisional {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(frame) = self.waiting.pop_front() {
+                return Some(frame);
+            }
+            let marks = self.watched.marks().await.ok()?;
+            let records = self.watched.events(self.revision).await.ok()?;
+            let records: Vec<_> = records
+                .into_iter()
+                .take_while(|(revision, _)| *revision <= marks.written)
+                .collect();
+            self.read_lines();
+            for (revision, record) in records {
+                self.tell(revision, &record);
+                self.revision = revision;
+            }
+            let is_over = marks.has_failed || marks.has_ended && self.revision >= marks.durable;
+            let begun = std::mem::take(&mut self.begun);
+            self.tell_lines(|line| is_over || begun.contains(&(line.step.clone(), line.attempt)));
+            self.begun = begun;
+            if self.waiting.is_empty() && marks.has_failed && !self.is_told {
+                self.is_told = true;
+                let fault = self.watched.feed.as_ref().map(|feed| feed.fault());
+                return fault.map(|why| Event::default().event("fault").data(why));
+            }
+            if self.waiting.is_empty() && (is_over || !self.watched.changed().await) {
+                return None;
+            }
+        }
+    }
+
+    fn read_lines(&mut self) {
+        let (folder, id) = (
+            self.watched.owner.state().logs(),
+            self.watched.stored.run.id,
+        );
+        loop {
+            let read = logs::read_from(&folder, id, self.log_place, LOG_BYTES);
+            let read = read.unwrap_or_default();
+            let Some((after, _)) = read.last() else {
+                return;
+            };
+            self.log_place = *after;
+            self.lines.extend(read);
+        }
+    }
+
+    fn tell(&mut self, revision: u64, record: &EventRecord) {
+        let plan = Arc::clone(&self.watched.stored.run.plan);
+        let views = view::events(&plan, revision, record);
+        for (event, view) in record.events.iter().zip(views) {
+            if let RunEvent::AttemptEnded { step, attempt, .. } = event {
+                let id = plan.steps.get(*step as usize).map(|step| step.id.clone());
+                let ended = (id.unwrap_or_default(), *attempt);
+                self.tell_lines(|line| (&line.step, line.attempt) == (&ended.0, ended.1));
+                self.begun.remove(&ended);
+            }
+            if let (RunEvent::AttemptStarted { attempt, .. }, Some(step)) = (event, &view.step) {
+                self.begun.insert((step.clone(), *attempt));
+            }
+            let data = serde_json::to_string(&view).unwrap_or_default();
+            let frame = Event::default().id(&view.id).event("event");
+            self.waiting.push_back(frame.data(data));
+        }
+    }
+
+    fn tell_lines(&mut self, which: impl Fn(&LogLine) -> bool) {
+        let lines = std::mem::take(&mut self.lines);
+        let lines = lines.into_iter();
+        let (told, kept): (VecDeque<_>, VecDeque<_>) = lines.partition(|(_, line)| which(line));
+        self.lines = kept;
+        self.waiting.extend(told.iter().map(|(place, line)| {
+            let data = serde_json::to_string(line).unwrap_or_default();
+            Event::default()
+                .id(place.to_string())
+                .event("log")
+                .data(data)
+        }));
+    }
+}

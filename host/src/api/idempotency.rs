@@ -1,0 +1,172 @@
+//! `Idempotency-Key`: a POST that is repeated is answered with the first result, also after a restart.
+//!
+//! The answer is written in the commit of what it answers: either both are there or neither.
+
+use super::{Problem, Shared};
+use crate::clock;
+use crate::digest::Digest;
+use crate::owner::{Accepted, OwnerError, RunOrder};
+use crate::records::{decode, encode};
+use crate::runs::RunsError;
+use crate::store::{Batch, Store};
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use beltline_engine::RunId;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// Where answers are kept.
+pub(crate) const PREFIX: &str = "idempotency/";
+
+/// The key of a request, if it has one.
+#[derive(Debug, Clone, Default, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct Key {
+    /// A repeat with the same key and body is answered with the first result, for a day.
+    #[param(rename = "Idempotency-Key")]
+    #[allow(dead_code, reason = "read below, and named here for the document")]
+    idempotency_key: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Key {
+            idempotency_key: read(&parts.headers)?,
+        })
+    }
+}
+
+fn read(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = key.to_str().unwrap_or_default();
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err(Problem::invalid(format!(
+            "`Idempotency-Key` is 1 to {KEY_BYTES_MAX} visible characters"
+        )));
+    }
+    Ok(Some(key.to_owned()))
+}
+
+/// A key together with what it is the key of.
+#[derive(Debug, Clone)]
+pub(super) struct Keyed {
+    record: String,
+    request: Digest,
+}
+
+impl Key {
+    pub(super) fn of(self, route: &str, body: &[u8]) -> Option<Keyed> {
+        let key = self.idempotency_key?;
+        let name = Digest::of(format!("{route}\n{key}").as_bytes());
+        Some(Keyed {
+            record: format!("{PREFIX}{}", name.hex()),
+            request: Digest::of(body),
+        })
+    }
+}
+
+/// An answer, as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Kept {
+    at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<Digest>,
+    status: u16,
+    body: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<RunId>,
+}
+
+impl Kept {
+    pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        Kept {
+            at_ms: clock::now_ms(),
+            request: None,
+            status: status.as_u16(),
+            body: serde_json::to_string(body).expect("what is shown has string keys"),
+            run: None,
+        }
+    }
+
+    pub(super) fn of_run(mut self, id: RunId) -> Self {
+        self.run = Some(id);
+        self
+    }
+
+    /// Adds it to the commit of what it answers.
+    pub(super) fn along(mut self, batch: Batch, keyed: Option<&Keyed>) -> Batch {
+        let Some(keyed) = keyed else { return batch };
+        self.request = Some(keyed.request);
+        batch
+            .expect_absent(&keyed.record)
+            .put(&keyed.record, encode(&self))
+    }
+}
+
+impl IntoResponse for Kept {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let headers = [(header::CONTENT_TYPE, "application/json")];
+        (status, headers, Body::from(self.body)).into_response()
+    }
+}
+
+/// The answer that was given before, if one was.
+pub(super) async fn before(owner: &Shared, keyed: Option<&Keyed>) -> Result<Option<Kept>, Problem> {
+    let Some(keyed) = keyed else { return Ok(None) };
+    let found = owner.store().get(&keyed.record).await;
+    let Some(found) = found.map_err(OwnerError::from)? else {
+        return Ok(None);
+    };
+    let kept: Kept = decode(&keyed.record, &found.value).map_err(RunsError::from)?;
+    if kept.request != Some(keyed.request) {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "this `Idempotency-Key` was used with another body; take a new one",
+        ));
+    }
+    Ok(Some(kept))
+}
+
+/// Whether a commit failed because the same key was used at the same time.
+pub(super) fn is_repeat(error: &OwnerError) -> bool {
+    matches!(error, OwnerError::Repeated)
+}
+
+/// Orders a run, once for each key; `render` makes the answer.
+pub(super) async fn once(
+    owner: &Shared,
+    keyed: Option<Keyed>,
+    order: &mut RunOrder,
+    render: impl Fn(&Accepted) -> Kept + Send + Sync + 'static,
+) -> Result<Kept, Problem> {
+    if let Some(kept) = before(owner, keyed.as_ref()).await? {
+        return Ok(kept);
+    }
+    let render = Arc::new(render);
+    if keyed.is_some() {
+        let (keyed, render) = (keyed.clone(), Arc::clone(&render));
+        order.along = Some(Arc::new(move |batch, accepted: &Accepted| {
+            render(accepted).along(batch, keyed.as_ref())
+        }));
+    }
+    match owner.order_apart(order.clone()).await {
+        Ok(accepted) => Ok(render(&accepted)),
+        Err(error) if is_repeat(&error) => {
+            let kept = before(owner, keyed.as_ref()).await?;
+            kept.ok_or_else(|| OwnerError::Contended.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,350 @@
+//! What drivers said: stored and live in one order, in our words for a run and in Conveyor's where it has routes.
+
+use super::body::{InPath, InQuery, Json};
+use super::events::{AfterQuery, Frames, after, sse};
+use super::{Problem, Shared};
+use crate::clock;
+use crate::logs::{self, Level, LogLine, LogSink, RunLog};
+use crate::owner::{Feed, OwnerError};
+use crate::runs::StoredRun;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use beltline_engine::{Phase, RunId};
+use futures::StreamExt;
+use futures::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// Bytes of a log that are read at once.
+const BYTES: u64 = 256 << 10;
+
+/// The latest runs whose logs one request looks at.
+const RUNS_MAX: usize = 100;
+
+/// Lines of one answer.
+const LINES_MAX: usize = 10_000;
+
+/// The longest line that a client may append.
+const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// A line as Conveyor has it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct ConveyorLog {
+    /// The run.
+    pub runid: String,
+    /// The driver.
+    #[serde(default)]
+    pub driver: String,
+    /// The pipeline.
+    #[serde(default)]
+    pub pipeline: String,
+    /// Seconds since the Unix epoch.
+    #[serde(default)]
+    pub timestamp: String,
+    /// The text.
+    pub message: String,
+}
+
+/// Which lines.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LogsQuery {
+    /// Of runs of this pipeline.
+    pub pipeline: Option<String>,
+    /// Of this driver.
+    pub driver: Option<String>,
+    /// Of this run.
+    pub runid: Option<String>,
+}
+
+/// Which of a run's lines.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RunLogsQuery {
+    /// Of this step.
+    pub step: Option<String>,
+}
+
+/// What a run's drivers said and say
+///
+/// JSON; with `accept: text/event-stream` the stored lines and those to come, each with an id, until the run has ended.
+#[utoipa::path(get, path = "/runs/{run}/logs", tag = "runs", params(RunLogsQuery, AfterQuery,
+    ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    responses((status = 200, description = "lines, oldest first", body = Vec<LogLine>), Problem))]
+pub(super) async fn of_run(
+    State(owner): State<Shared>,
+    InPath(named): InPath<String>,
+    InQuery(query): InQuery<RunLogsQuery>,
+    InQuery(begin): InQuery<AfterQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let stored = owner.picked(&named).await?;
+    if let Some(step) = &query.step {
+        check_step(&stored, step)?;
+    }
+    let fits = move |line: &LogLine| query.step.as_ref().is_none_or(|step| line.step == *step);
+    if wants_stream(&headers) {
+        let place = after(&headers, &begin).map(|text| text.parse()).transpose();
+        let place = place.map_err(|_| Problem::invalid("the id is none of a line"))?;
+        let frame = |place: u64, line: &LogLine| {
+            let data = serde_json::to_string(line).unwrap_or_default();
+            Event::default().id(place.to_string()).data(data)
+        };
+        let follow = Followed::new(&owner, stored.run.id, place.unwrap_or(0));
+        return Ok(sse(follow.frames(fits, frame)));
+    }
+    let mut lines = read(&owner, stored.run.id).await?;
+    lines.retain(fits);
+    Ok(axum::Json(lines).into_response())
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+fn check_step(stored: &StoredRun, step: &str) -> Result<(), Problem> {
+    let steps = &stored.pipeline.steps;
+    if steps.iter().any(|known| known.id == step) {
+        return Ok(());
+    }
+    let known: Vec<_> = steps.iter().map(|step| step.id.as_str()).collect();
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    Err(Problem::invalid(format!(
+        "the run has no step `{step}`; it has {known}"
+    )))
+}
+
+async fn read(owner: &Shared, id: RunId) -> Result<Vec<LogLine>, Problem> {
+    let folder = owner.state().logs();
+    let read = tokio::task::spawn_blocking(move || logs::read(&folder, id)).await;
+    let read = read.map_err(|_| OwnerError::Panicked)?;
+    Ok(read.map_err(OwnerError::from)?)
+}
+
+/// Lines that are there, as Conveyor has them
+#[utoipa::path(get, path = "/logs", tag = "logs", params(LogsQuery),
+    responses((status = 200, description = "lines, oldest first", body = Vec<ConveyorLog>), Problem))]
+pub(super) async fn find(
+    State(owner): State<Shared>,
+    InQuery(query): InQuery<LogsQuery>,
+) -> Result<axum::Json<Vec<ConveyorLog>>, Problem> {
+    let ids = match &query.runid {
+        Some(named) => named.parse().into_iter().collect(),
+        None => owner.runs().latest(RUNS_MAX).await?,
+    };
+    let mut found = Vec::new();
+    for id in ids.into_iter().rev() {
+        let Some(stored) = owner.runs().load(id).await? else {
+            continue;
+        };
+        if query
+            .pipeline
+            .as_ref()
+            .is_some_and(|name| *name != stored.record.pipeline)
+        {
+            continue;
+        }
+        let said = Said::of(&stored);
+        let lines = read(&owner, id).await?;
+        let lines = lines.iter().map(|line| said.line(line));
+        let of_driver = |line: &ConveyorLog| {
+            query
+                .driver
+                .as_ref()
+                .is_none_or(|driver| line.driver == *driver)
+        };
+        found.extend(lines.filter(of_driver));
+    }
+    let surplus = found.len().saturating_sub(LINES_MAX);
+    found.drain(..surplus);
+    Ok(axum::Json(found))
+}
+
+/// Append a line to a run's log, as Conveyor's drivers do
+#[utoipa::path(post, path = "/logs", tag = "logs", request_body = ConveyorLog,
+    responses((status = 201, description = "the line", body = ConveyorLog), Problem))]
+pub(super) async fn append(
+    State(owner): State<Shared>,
+    Json(mut log): Json<ConveyorLog>,
+) -> Result<Response, Problem> {
+    let id: RunId = log
+        .runid
+        .parse()
+        .map_err(|_| Problem::field("/runid", "it is no id of a run"))?;
+    let stored = owner.stored(id).await?;
+    if log.message.len() > LINE_BYTES_MAX {
+        let message = format!("it is over the limit of {LINE_BYTES_MAX} bytes");
+        return Err(Problem::field("/message", message));
+    }
+    let mut steps = stored.run.plan.steps.iter().zip(&stored.run.steps);
+    let by = steps.find(|(plan, step)| plan.driver == log.driver && !step.state.is_ended());
+    let line = LogLine {
+        at_ms: clock::now_ms(),
+        step: by.map_or_else(|| log.driver.clone(), |(plan, _)| plan.id.clone()),
+        attempt: by.map_or(0, |(_, step)| step.attempts),
+        level: Level::Info,
+        message: log.message.clone(),
+        fields: Map::new(),
+    };
+    if log.timestamp.is_empty() {
+        log.timestamp = (line.at_ms / 1_000).to_string();
+    }
+    RunLog::of(&owner.state().logs(), id).append(line);
+    owner.said(id);
+    Ok((StatusCode::CREATED, axum::Json(log)).into_response())
+}
+
+/// What a run's drivers say, live, as Conveyor has it
+#[utoipa::path(get, path = "/logs/pipeline/{runid}", tag = "logs",
+    params(("runid" = String, Path, description = "the run")),
+    responses((status = 200, description = "lines", content_type = "text/event-stream", body = ConveyorLog), Problem))]
+pub(super) async fn follow_run(
+    State(owner): State<Shared>,
+    InPath(named): InPath<String>,
+) -> Result<Response, Problem> {
+    follow(&owner, &named, None).await
+}
+
+/// What one driver of a run says, live, as Conveyor has it
+#[utoipa::path(get, path = "/logs/streams/{driver}/{runid}", tag = "logs",
+    params(("driver" = String, Path, description = "the driver"), ("runid" = String, Path, description = "the run")),
+    responses((status = 200, description = "lines", content_type = "text/event-stream", body = ConveyorLog), Problem))]
+pub(super) async fn follow_driver(
+    State(owner): State<Shared>,
+    InPath((driver, named)): InPath<(String, String)>,
+) -> Result<Response, Problem> {
+    follow(&owner, &named, Some(driver)).await
+}
+
+async fn follow(owner: &Shared, named: &str, driver: Option<String>) -> Result<Response, Problem> {
+    let stored = owner.picked(named).await?;
+    let said = Arc::new(Said::of(&stored));
+    let by = Arc::clone(&said);
+    let fits = move |line: &LogLine| {
+        driver
+            .as_ref()
+            .is_none_or(|driver| by.line(line).driver == *driver)
+    };
+    let frame = move |_: u64, line: &LogLine| {
+        let data = serde_json::to_string(&said.line(line)).unwrap_or_default();
+        Event::default().data(data)
+    };
+    let follow = Followed::new(owner, stored.run.id, 0);
+    Ok(sse(follow.frames(fits, frame)))
+}
+
+/// Which driver stands behind a step of a run.
+struct Said {
+    run: String,
+    pipeline: String,
+    drivers: Vec<(String, String)>,
+}
+
+impl Said {
+    fn of(stored: &StoredRun) -> Self {
+        let steps = stored.pipeline.steps.iter();
+        Said {
+            run: stored.run.id.to_string(),
+            pipeline: stored.record.pipeline.clone(),
+            drivers: steps
+                .map(|step| (step.id.clone(), step.driver.clone()))
+                .collect(),
+        }
+    }
+
+    fn line(&self, line: &LogLine) -> ConveyorLog {
+        let mut drivers = self.drivers.iter();
+        let driver = drivers.find(|(step, _)| *step == line.step);
+        ConveyorLog {
+            runid: self.run.clone(),
+            driver: driver.map_or_else(|| line.step.clone(), |(_, driver)| driver.clone()),
+            pipeline: self.pipeline.clone(),
+            timestamp: (line.at_ms / 1_000).to_string(),
+            message: line.message.clone(),
+        }
+    }
+}
+
+/// A log that is read to its end, and on as it grows, until the run has ended.
+struct Followed {
+    owner: Shared,
+    id: RunId,
+    feed: Option<Arc<Feed>>,
+    marks: tokio::sync::watch::Receiver<crate::owner::Marks>,
+    place: u64,
+    waiting: VecDeque<(u64, LogLine)>,
+}
+
+impl Followed {
+    fn new(owner: &Shared, id: RunId, place: u64) -> Self {
+        let feed = owner.feed(id);
+        Followed {
+            owner: Arc::clone(owner),
+            id,
+            marks: feed.subscribe(),
+            feed: Some(feed),
+            place,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    fn frames(
+        self,
+        fits: impl Fn(&LogLine) -> bool + Send + 'static,
+        frame: impl Fn(u64, &LogLine) -> Event + Send + 'static,
+    ) -> Frames {
+        let lines = stream::unfold((self, fits, frame), |(mut log, fits, frame)| async move {
+            loop {
+                let (place, line) = log.next().await?;
+                if fits(&line) {
+                    return Some((Ok(frame(place, &line)), (log, fits, frame)));
+                }
+            }
+        });
+        lines.boxed()
+    }
+
+    async fn next(&mut self) -> Option<(u64, LogLine)> {
+        loop {
+            if let Some(line) = self.waiting.pop_front() {
+                return Some(line);
+            }
+            // Whether it has ended is known before the lines are read: then none is missed.
+            let marks = *self.marks.borrow_and_update();
+            let has_ended = match marks.written {
+                0 => {
+                    let head = self.owner.runs().head(self.id).await.ok()?;
+                    head.is_none_or(|head| matches!(head.phase, Phase::Ended { .. }))
+                }
+                _ => marks.has_ended || marks.has_failed,
+            };
+            let folder = self.owner.state().logs();
+            let read = logs::read_from(&folder, self.id, self.place, BYTES).unwrap_or_default();
+            self.place = read.last().map_or(self.place, |(after, _)| *after);
+            self.waiting.extend(read);
+            if self.waiting.is_empty() && (has_ended || self.marks.changed().await.is_err()) {
+                return None;
+            }
+        }
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            self.owner.let_go(self.id, feed);
+        }
+    }
+}

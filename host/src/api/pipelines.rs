@@ -1,0 +1,146 @@
+//! Pipelines over HTTP: POST replaces, as Conveyor's does, and the routes that it documents are there.
+
+use super::body::{DocumentBody, InPath, InQuery};
+use super::definitions::{PageQuery, RACES_MAX, done, same_name};
+use super::idempotency::{Kept, Key, before};
+use super::{Problem, Shared};
+use crate::catalog::{PipelineRecord, keep_pipeline, remove_pipeline};
+use crate::documents::{Document, Pipeline};
+use crate::owner::OwnerError;
+use crate::store::Batch;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+/// A pipeline's JSON: what people write, its defaults filled in, and `metadata` where Conveyor has it.
+fn view(record: &PipelineRecord) -> Value {
+    let pipeline = serde_json::to_value(&record.pipeline);
+    let mut pipeline = pipeline.expect("a pipeline has string keys");
+    if let Value::Object(fields) = &mut pipeline {
+        let context = fields.get("context").cloned().unwrap_or_default();
+        fields.insert("metadata".to_owned(), context);
+    }
+    pipeline
+}
+
+/// Pipelines, by name
+#[utoipa::path(get, path = "/pipelines", tag = "pipelines", params(PageQuery),
+    responses((status = 200, description = "pipelines", body = Vec<Object>), Problem))]
+pub(super) async fn list(
+    State(owner): State<Shared>,
+    InQuery(query): InQuery<PageQuery>,
+) -> Result<Json<Vec<Value>>, Problem> {
+    let limit = query.limit()?;
+    let found = owner
+        .catalog()
+        .pipelines(query.after.as_deref(), limit)
+        .await?;
+    Ok(Json(found.iter().map(view).collect()))
+}
+
+/// Keep a pipeline, in the place of the one of that name
+#[utoipa::path(post, path = "/pipelines", tag = "pipelines", params(Key), request_body = Object,
+    responses((status = 201, description = "the pipeline", body = Object), Problem))]
+pub(super) async fn create(
+    State(owner): State<Shared>,
+    key: Key,
+    DocumentBody(document, bytes): DocumentBody<Pipeline>,
+) -> Result<Response, Problem> {
+    let keyed = key.of("/pipelines", &bytes);
+    check(&owner, &document)?;
+    let record = PipelineRecord {
+        pipeline: document.value,
+    };
+    let kept = Kept::json(StatusCode::CREATED, &view(&record));
+    for _ in 0..RACES_MAX {
+        if let Some(kept) = before(&owner, keyed.as_ref()).await? {
+            return Ok(kept.into_response());
+        }
+        let found = owner.catalog().pipeline(&record.pipeline.name).await?;
+        let batch = keep_pipeline(Batch::new(), &record, found.map(|found| found.revision));
+        let batch = kept.clone().along(batch, keyed.as_ref());
+        if done(owner.catalog().commit(batch).await)? {
+            return Ok(kept.into_response());
+        }
+    }
+    Err(OwnerError::Contended.into())
+}
+
+/// A pipeline
+#[utoipa::path(get, path = "/pipelines/{name}", tag = "pipelines",
+    params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "the pipeline", body = Object), Problem))]
+pub(super) async fn get(
+    State(owner): State<Shared>,
+    InPath(name): InPath<String>,
+) -> Result<Json<Value>, Problem> {
+    let found = owner.catalog().pipeline(&name).await?;
+    let found = found.ok_or_else(|| missing(&name))?;
+    Ok(Json(view(&found.record)))
+}
+
+/// Change a pipeline; runs that have begun keep what they began with
+#[utoipa::path(put, path = "/pipelines/{name}", tag = "pipelines", request_body = Object,
+    params(("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "the pipeline", body = Object), Problem))]
+pub(super) async fn put(
+    State(owner): State<Shared>,
+    InPath(name): InPath<String>,
+    DocumentBody(document, _): DocumentBody<Pipeline>,
+) -> Result<Json<Value>, Problem> {
+    same_name(&name, &document.name)?;
+    check(&owner, &document)?;
+    let record = PipelineRecord {
+        pipeline: document.value,
+    };
+    for _ in 0..RACES_MAX {
+        let found = owner.catalog().pipeline(&name).await?;
+        let found = found.ok_or_else(|| missing(&name))?;
+        let batch = keep_pipeline(Batch::new(), &record, Some(found.revision));
+        if done(owner.catalog().commit(batch).await)? {
+            return Ok(Json(view(&record)));
+        }
+    }
+    Err(OwnerError::Contended.into())
+}
+
+/// Remove a pipeline; runs that have begun go on
+#[utoipa::path(delete, path = "/pipelines/{name}", tag = "pipelines",
+    params(("name" = String, Path, description = "its name")),
+    responses((status = 204, description = "it is gone"), Problem))]
+pub(super) async fn delete(
+    State(owner): State<Shared>,
+    InPath(name): InPath<String>,
+) -> Result<StatusCode, Problem> {
+    for _ in 0..RACES_MAX {
+        let found = owner.catalog().pipeline(&name).await?;
+        let found = found.ok_or_else(|| missing(&name))?;
+        if done(
+            owner
+                .catalog()
+                .commit(remove_pipeline(&name, found.revision))
+                .await,
+        )? {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+    }
+    Err(OwnerError::Contended.into())
+}
+
+/// That its drivers are there: told to whoever writes it, and not to whoever runs it.
+fn check(owner: &Shared, document: &Document<Pipeline>) -> Result<(), Problem> {
+    for (index, step) in document.steps.iter().enumerate() {
+        owner.registry().check_driver(index, &step.driver)?;
+    }
+    Ok(())
+}
+
+fn missing(name: &str) -> Problem {
+    OwnerError::NotFound {
+        what: "pipeline",
+        name: name.to_owned(),
+    }
+    .into()
+}

@@ -1,0 +1,300 @@
+//! What is wrong, as RFC 9457 has it and with Conveyor's `error` key beside it: the one place where errors become
+//! status codes.
+
+use crate::documents::{Diagnostics, fields_of};
+use crate::launch::LaunchError;
+use crate::owner::OwnerError;
+use crate::runner::RunnerError;
+use crate::runs::RunsError;
+use crate::state::StateError;
+use crate::store::StoreError;
+use crate::text;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Response_, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+/// After how many seconds a client that is sent away may come again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says it all.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong, and the next move.
+    pub detail: String,
+    /// The same, where Conveyor has it.
+    pub error: String,
+    /// What is wrong with which field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FieldProblem {
+    /// A JSON pointer into what was sent; empty for all of it.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Problem {
+    /// Of that status.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Problem {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            error: detail.clone(),
+            detail,
+            errors: Vec::new(),
+        }
+    }
+
+    /// What was sent is not what it should be.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The same, of one field.
+    pub fn field(field: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let error = match field {
+            "" => message.clone(),
+            field => format!("{field}: {message}"),
+        };
+        Problem {
+            error,
+            errors: vec![FieldProblem {
+                field: field.to_owned(),
+                message: message.clone(),
+            }],
+            ..Problem::invalid(message)
+        }
+    }
+
+    /// The same, of a document that stands inside another.
+    pub(super) fn inside(mut self, place: &str) -> Self {
+        for one in &mut self.errors {
+            one.field = format!("{place}{}", one.field);
+        }
+        self
+    }
+
+    /// Mistakes in a document that was sent as `bytes`.
+    pub fn document(bytes: &[u8], diagnostics: &Diagnostics) -> Self {
+        let fields = fields_of(bytes, diagnostics);
+        let errors: Vec<_> = diagnostics
+            .iter()
+            .zip(fields)
+            .map(|(diagnostic, field)| FieldProblem {
+                field: field.unwrap_or_default(),
+                message: diagnostic.message.clone(),
+            })
+            .collect();
+        let lines: Vec<_> = errors
+            .iter()
+            .map(|one| match one.field.as_str() {
+                "" => one.message.clone(),
+                field => format!("{field}: {}", one.message),
+            })
+            .collect();
+        Problem {
+            errors,
+            ..Problem::invalid(lines.join("\n"))
+        }
+    }
+
+    fn of(error: &OwnerError) -> Problem {
+        let words = || text::chain(error);
+        let status = match error {
+            OwnerError::Invalid(diagnostics) => return Problem::mistakes(diagnostics),
+            OwnerError::Field { field, why } => return Problem::field(field, why),
+            OwnerError::Pipeline { field, why } => return Problem::field(field, why),
+            OwnerError::Override(_) => return Problem::field("/context", words()),
+            OwnerError::Inspect(_) | OwnerError::Config(_) => StatusCode::BAD_REQUEST,
+            OwnerError::NotFound { .. } => StatusCode::NOT_FOUND,
+            OwnerError::Exists { .. } | OwnerError::Conflict(_) | OwnerError::Repeated => {
+                StatusCode::CONFLICT
+            }
+            OwnerError::Contended | OwnerError::Closed | OwnerError::Unready => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            OwnerError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
+            OwnerError::Launch(error) if !error.is_fault() => StatusCode::BAD_REQUEST,
+            OwnerError::Launch(error) => of_launch(error),
+            OwnerError::State(error) => of_state(error),
+            OwnerError::Runs(error) | OwnerError::Runner(RunnerError::Runs(error)) => {
+                of_runs(error)
+            }
+            OwnerError::Runner(RunnerError::Out(_) | RunnerError::Fault { .. })
+            | OwnerError::Log(_)
+            | OwnerError::Io { .. }
+            | OwnerError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Problem::new(status, words())
+    }
+
+    /// Mistakes in a document that is stored as it was checked: the field is in the words.
+    fn mistakes(diagnostics: &Diagnostics) -> Problem {
+        let errors: Vec<_> = diagnostics
+            .iter()
+            .map(|diagnostic| FieldProblem {
+                field: pointer_of(&diagnostic.message),
+                message: diagnostic.message.clone(),
+            })
+            .collect();
+        let lines: Vec<_> = errors.iter().map(|one| one.message.clone()).collect();
+        Problem {
+            errors,
+            ..Problem::invalid(lines.join("\n"))
+        }
+    }
+}
+
+/// The pointer of a message that begins with a path: `spec.a.b: …`.
+fn pointer_of(message: &str) -> String {
+    let path = message.split(": ").next().unwrap_or_default();
+    match path.starts_with("spec") && !path.contains(' ') {
+        true => format!("/{}", path.replace(['.', '['], "/").replace(']', "")),
+        false => String::new(),
+    }
+}
+
+fn of_launch(error: &LaunchError) -> StatusCode {
+    match error {
+        LaunchError::State(error) => of_state(error),
+        LaunchError::Folder { source, .. } if is_full(source.kind()) => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn of_state(error: &StateError) -> StatusCode {
+    match error {
+        StateError::NotFound | StateError::Missing(_) => StatusCode::NOT_FOUND,
+        StateError::Io { source, .. } if is_full(source.kind()) => StatusCode::INSUFFICIENT_STORAGE,
+        StateError::Io { .. } | StateError::DamagedDriver { .. } => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+fn of_runs(error: &RunsError) -> StatusCode {
+    match error {
+        RunsError::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+        RunsError::Store(StoreError::Limit { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        RunsError::Store(_) | RunsError::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn is_full(kind: std::io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    )
+}
+
+impl From<OwnerError> for Problem {
+    fn from(error: OwnerError) -> Self {
+        Problem::of(&error)
+    }
+}
+
+impl From<RunsError> for Problem {
+    fn from(error: RunsError) -> Self {
+        OwnerError::from(error).into()
+    }
+}
+
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<Response_>> {
+        let of = |description: &str| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+            let response = ResponseBuilder::new()
+                .description(description)
+                .content("application/problem+json", content.build());
+            RefOr::T(response.build())
+        };
+        let all = [
+            (
+                "400",
+                "what was sent is not what it should be; `errors` names the fields",
+            ),
+            ("401", "the token is missing or wrong"),
+            ("403", "a page of another origin, or another host's name"),
+            ("404", "there is no such thing"),
+            ("408", "the body came too slowly"),
+            ("409", "it is there already, or not in a state for that"),
+            ("413", "over a limit of size"),
+            ("415", "not the content that a write needs"),
+            (
+                "422",
+                "the key of a repeat with another body, or a list that is too long",
+            ),
+            ("429", "too many runs have not ended"),
+            ("500", "a fault of this host"),
+            (
+                "503",
+                "this host is shutting down, or a driver is still being compiled",
+            ),
+            ("507", "the disk is full"),
+        ];
+        all.map(|(status, description)| (status.to_owned(), of(description)))
+            .into()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::error!(
+                status = self.status,
+                detail = self.detail,
+                "a request failed"
+            );
+        }
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+/// A path that is no route.
+pub(super) async fn no_route() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "there is no such route; /openapi.json has those there are",
+    )
+}
+
+/// A route without that method.
+pub(super) async fn no_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this route does not have that method; /openapi.json has those there are",
+    )
+}

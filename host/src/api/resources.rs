@@ -1,0 +1,241 @@
+//! Resources over HTTP, as Conveyor has them; what its drivers answered stands in their metadata.
+
+use super::body::{DocumentBody, InPath, InQuery};
+use super::definitions::{PageQuery, RACES_MAX, done, same_name};
+use super::idempotency::{self, Kept, Key};
+use super::runs::conveyor_answer;
+use super::{Problem, Shared};
+use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
+use crate::documents::{Document, Resource};
+use crate::owner::{Accepted, Named, OwnerError, RunOrder};
+use crate::runs::StoredRun;
+use crate::store::Batch;
+use crate::view;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use beltline_engine::StepState;
+use serde_json::{Map, Value, json};
+
+fn order(document: Document<Resource>) -> RunOrder {
+    RunOrder {
+        pipeline: None,
+        resource: Named::Inline(document),
+        context: Vec::new(),
+        workspace: None,
+        is_new: false,
+        event: None,
+        along: None,
+        in_place: None,
+    }
+}
+
+/// Keep a resource and start a run of it
+///
+/// It is durable when this answers. Without a `pipeline` it goes to every driver that listens for its kind.
+#[utoipa::path(post, path = "/resources", tag = "resources", params(Key), request_body = Object,
+    responses((status = 201, description = "`{message, name, runid, version}`", body = Object), Problem))]
+pub(super) async fn create(
+    State(owner): State<Shared>,
+    key: Key,
+    DocumentBody(document, bytes): DocumentBody<Resource>,
+) -> Result<Response, Problem> {
+    let keyed = key.of("/resources", &bytes);
+    let mut order = order(document);
+    order.is_new = true;
+    let render = |accepted: &Accepted| {
+        let answer = conveyor_answer(accepted, "created");
+        Kept::json(StatusCode::CREATED, &answer).of_run(accepted.stored.run.id)
+    };
+    let kept = idempotency::once(&owner, keyed, &mut order, render).await?;
+    Ok(kept.into_response())
+}
+
+/// The resources of a kind, by name
+#[utoipa::path(get, path = "/resources/{kind}", tag = "resources",
+    params(("kind" = String, Path, description = "the kind"), PageQuery),
+    responses((status = 200, description = "resources", body = Vec<Object>), Problem))]
+pub(super) async fn list(
+    State(owner): State<Shared>,
+    InPath(kind): InPath<String>,
+    InQuery(query): InQuery<PageQuery>,
+) -> Result<Json<Vec<Value>>, Problem> {
+    let limit = query.limit()?;
+    let found = owner
+        .catalog()
+        .resources(&kind, query.after.as_deref(), limit)
+        .await?;
+    let mut views = Vec::with_capacity(found.len());
+    for record in found {
+        views.push(view_of(&owner, record).await?);
+    }
+    Ok(Json(views))
+}
+
+/// A resource, with what its drivers answered last
+#[utoipa::path(get, path = "/resources/{kind}/{name}", tag = "resources",
+    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "the resource", body = Object), Problem))]
+pub(super) async fn get(
+    State(owner): State<Shared>,
+    InPath((kind, name)): InPath<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let found = owner.catalog().resource(&kind, &name).await?;
+    let found = found.ok_or_else(|| missing(&kind, &name))?;
+    Ok(Json(view_of(&owner, found.record).await?))
+}
+
+/// A resource as it was in one of its generations
+#[utoipa::path(get, path = "/resources/{kind}/{name}/{version}", tag = "resources",
+    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name"),
+        ("version" = u64, Path, description = "its generation")),
+    responses((status = 200, description = "the resource", body = Object), Problem))]
+pub(super) async fn version(
+    State(owner): State<Shared>,
+    InPath((kind, name, version)): InPath<(String, String, u64)>,
+) -> Result<Json<Value>, Problem> {
+    let found = owner.catalog().version(&kind, &name, version).await?;
+    let found = found.ok_or_else(|| missing(&kind, &name))?;
+    Ok(Json(plain(&found.record)))
+}
+
+/// Change a resource; a change of its spec or its pipeline starts a run
+#[utoipa::path(put, path = "/resources/{kind}/{name}", tag = "resources", request_body = Object,
+    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name")),
+    responses((status = 200, description = "`{message, name, runid, version}`", body = Object), Problem))]
+pub(super) async fn put(
+    State(owner): State<Shared>,
+    InPath((kind, name)): InPath<(String, String)>,
+    DocumentBody(mut document, _): DocumentBody<Resource>,
+) -> Result<Json<Value>, Problem> {
+    same_name(&name, &document.name)?;
+    if kind != document.resource {
+        let found = &document.resource;
+        let message = format!("it is `{found}` here and `{kind}` in the path");
+        return Err(Problem::field("/resource", message));
+    }
+    for _ in 0..RACES_MAX {
+        let found = owner.catalog().resource(&kind, &name).await?;
+        let found = found.ok_or_else(|| missing(&kind, &name))?;
+        let was = &found.record.resource;
+        // What drivers answered is not the client's to keep.
+        document.value.metadata.retain(|key, _| !is_result(key));
+        if document.spec != was.spec || document.pipeline != was.pipeline {
+            let accepted = owner.order_apart(order(document)).await?;
+            return Ok(Json(conveyor_answer(&accepted, "updated")));
+        }
+        let mut record = found.record.clone();
+        record.resource.metadata = document.metadata.clone();
+        let answer = json!({
+            "message": "Resource unchanged",
+            "name": name,
+            "runid": record.run.map(|id| id.to_string()).unwrap_or_default(),
+            "version": record.generation.to_string(),
+        });
+        let batch = keep_resource(Batch::new(), &record, Some(found.revision), false);
+        if record == found.record || done(owner.catalog().commit(batch).await)? {
+            return Ok(Json(answer));
+        }
+    }
+    Err(OwnerError::Contended.into())
+}
+
+/// Remove a resource; its runs stay
+#[utoipa::path(delete, path = "/resources/{kind}/{name}", tag = "resources",
+    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name")),
+    responses((status = 204, description = "it is gone"), Problem))]
+pub(super) async fn delete(
+    State(owner): State<Shared>,
+    InPath((kind, name)): InPath<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    for _ in 0..RACES_MAX {
+        let found = owner.catalog().resource(&kind, &name).await?;
+        let found = found.ok_or_else(|| missing(&kind, &name))?;
+        if done(
+            owner
+                .catalog()
+                .commit(remove_resource(&found.record, found.revision))
+                .await,
+        )? {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+    }
+    Err(OwnerError::Contended.into())
+}
+
+fn missing(kind: &str, name: &str) -> Problem {
+    OwnerError::NotFound {
+        what: "resource",
+        name: format!("{kind}/{name}"),
+    }
+    .into()
+}
+
+/// The resource itself, and its generation.
+fn plain(record: &ResourceRecord) -> Value {
+    let resource = serde_json::to_value(&record.resource).expect("a resource has string keys");
+    match resource {
+        Value::Object(mut fields) => {
+            fields.insert("generation".to_owned(), Value::from(record.generation));
+            Value::Object(fields)
+        }
+        other => other,
+    }
+}
+
+/// A resource with its last run, and what that run's drivers answered.
+async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Problem> {
+    let mut shown = plain(&record);
+    let Some(id) = record.run else {
+        return Ok(shown);
+    };
+    // Runs go before their resources do.
+    let Some(stored) = owner.runs().load(id).await? else {
+        return Ok(shown);
+    };
+    let results = results(owner, &stored).await?;
+    shown["last_run"] = json!({"run": id.to_string(), "status": stored.run.status()});
+    if let Some(Value::Object(metadata)) = shown.get_mut("metadata") {
+        metadata.extend(results);
+    }
+    Ok(shown)
+}
+
+fn is_result(key: &str) -> bool {
+    key.starts_with(RESULT)
+}
+
+const RESULT: &str = "driverresults.";
+
+/// What each driver of a run answered, in Conveyor's words: JSON text under its name. Of a driver with several steps,
+/// the last.
+async fn results(owner: &Shared, stored: &StoredRun) -> Result<Map<String, Value>, Problem> {
+    let run = &stored.run;
+    let mut results = Map::new();
+    for (index, (plan, step)) in (0_u32..).zip(run.plan.steps.iter().zip(&run.steps)) {
+        let success = match step.state {
+            StepState::Succeeded { .. } => true,
+            StepState::Failed { .. } | StepState::TimedOut { .. } => false,
+            StepState::Pending
+            | StepState::Waiting { .. }
+            | StepState::Running { .. }
+            | StepState::Retrying { .. }
+            | StepState::Skipped { .. }
+            | StepState::Cancelled { .. } => continue,
+        };
+        let output = owner.runs().output(run.id, index, step.attempts).await?;
+        let data = output.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let result = json!({
+            "success": success,
+            "message": view::message(&step.state),
+            "data": data,
+            "driver": plan.driver,
+        });
+        results.insert(
+            format!("{RESULT}{}", plan.driver),
+            result.to_string().into(),
+        );
+    }
+    Ok(results)
+}

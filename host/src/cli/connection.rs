@@ -1,0 +1,400 @@
+//! How a command reaches the runs that it is about: a server, the owner of a state folder, or itself as that owner.
+//!
+//! Whoever finds a folder without an owner becomes it, listens on its socket, and stays until the runs that it carries
+//! have ended. Whoever only looks opens it to read.
+
+use super::stop::Stop;
+use super::{Format, output};
+use crate::api::{self, Listening, Server};
+use crate::client::{Client, ClientError};
+use crate::clock;
+use crate::documents::Config;
+use crate::owner::{OPEN_MAX, Owner, SLOTS, Settings};
+use crate::state::StateFolder;
+use crate::store::{Embedded, StoreError};
+use crate::text;
+use crate::wasm::{Cache, HostSettings, Notice, Tell, WasmHost};
+use anyhow::Context;
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+/// How long a folder is tried that somebody has and nobody answers for: an owner that starts, or one that ends.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Between two tries.
+const TRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// A token of a file has at most so many bytes.
+const TOKEN_BYTES_MAX: u64 = 4096;
+
+/// Which runs a command is about.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Place {
+    /// The server, http://HOST:PORT, instead of a state folder
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BELT_SERVER",
+        conflicts_with = "state"
+    )]
+    pub(super) server: Option<String>,
+    /// The file with the server's token
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "server",
+        env = "BELT_TOKEN_FILE"
+    )]
+    pub(super) token_file: Option<PathBuf>,
+    /// The state folder [default: the nearest .belt upwards]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+}
+
+/// A way to the runs.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// The folder, where there is one.
+    folder: Option<StateFolder>,
+    /// This process, where it is the owner.
+    pub(super) owned: Option<Owned>,
+}
+
+/// An owner that this process is.
+pub(super) struct Owned {
+    pub(super) owner: Arc<Owner>,
+    runs: Option<Runtime>,
+    serving: Option<Runtime>,
+    ends: watch::Sender<bool>,
+}
+
+impl Place {
+    /// To look only: nothing changes.
+    pub(super) fn look(&self) -> Result<Connection, Stop> {
+        if let Some(server) = self.server()? {
+            return Ok(server);
+        }
+        let state = StateFolder::find(self.state.as_deref())?;
+        Connection::looking(state)
+    }
+
+    /// To move runs that are there.
+    pub(super) fn open(&self, format: Format) -> Result<Connection, Stop> {
+        if let Some(server) = self.server()? {
+            return Ok(server);
+        }
+        let state = StateFolder::find(self.state.as_deref())?;
+        if !state.has_store() {
+            return Err(Stop::invalid(anyhow::anyhow!("there are no runs yet")));
+        }
+        Connection::of_folder(state, format, None)
+    }
+
+    /// The server, where one is named.
+    pub(super) fn server(&self) -> Result<Option<Connection>, Stop> {
+        let Some(url) = &self.server else {
+            return Ok(None);
+        };
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        Ok(Some(Connection {
+            client: Client::of_server(url, token)?,
+            folder: None,
+            owned: None,
+        }))
+    }
+}
+
+/// The token in a file, without the line's end.
+pub(super) fn read_token(path: &Path) -> Result<Arc<str>, Stop> {
+    let shown = path.display();
+    let bytes = fs::metadata(path).map(|found| found.len()).unwrap_or(0);
+    let text = match bytes <= TOKEN_BYTES_MAX {
+        true => fs::read_to_string(path),
+        false => Err(std::io::Error::other("it is too large")),
+    };
+    let text = text.with_context(|| format!("cannot read the token in `{shown}`"));
+    let text = text.map_err(Stop::invalid)?;
+    let token = text.trim();
+    let is_visible = |byte: u8| byte.is_ascii_graphic();
+    if token.len() < 16 || !token.bytes().all(is_visible) {
+        return Err(Stop::invalid(anyhow::anyhow!(
+            "the token in `{shown}` must be 16 visible characters or more, without spaces"
+        )));
+    }
+    Ok(token.into())
+}
+
+impl Connection {
+    /// The owner of a folder, this process where it has none. `wasm` is the sandbox, where it has been started.
+    pub(super) fn of_folder(
+        state: StateFolder,
+        format: Format,
+        mut wasm: Option<WasmHost>,
+    ) -> Result<Self, Stop> {
+        let give_up = clock::now_ms() + clock::millis(ANSWER_TIME_MAX);
+        loop {
+            if let Some(client) = answering(&state)? {
+                return Ok(Connection {
+                    client,
+                    folder: Some(state),
+                    owned: None,
+                });
+            }
+            match Embedded::open(&state.store()) {
+                Ok(store) => {
+                    let settings = settings(None, format, wasm.take());
+                    let owned = Owned::new(state.clone(), store, settings)?;
+                    return Ok(Connection {
+                        client: owned.client(),
+                        folder: Some(state),
+                        owned: Some(owned),
+                    });
+                }
+                Err(error) => wait_for(error, give_up)?,
+            }
+        }
+    }
+
+    /// The owner of a folder; where it has none, what lies there.
+    fn looking(state: StateFolder) -> Result<Self, Stop> {
+        let give_up = clock::now_ms() + clock::millis(ANSWER_TIME_MAX);
+        loop {
+            if let Some(client) = answering(&state)? {
+                return Ok(Connection {
+                    client,
+                    folder: Some(state),
+                    owned: None,
+                });
+            }
+            let found = match state.has_store() {
+                true => Embedded::open_read_only(&state.store()),
+                false => return Err(Stop::no_runs()),
+            };
+            match found {
+                Ok(store) => {
+                    for damage in store.damage() {
+                        output::notice(&format!("damaged: {damage}"));
+                    }
+                    let settings = settings(None, Format::Json, None);
+                    let (owner, runs) =
+                        Owner::new(state.clone(), store, settings).map_err(Stop::fault)?;
+                    let owned = Owned::quiet(owner, runs);
+                    return Ok(Connection {
+                        client: owned.client(),
+                        folder: Some(state),
+                        owned: Some(owned),
+                    });
+                }
+                Err(error) => wait_for(error, give_up)?,
+            }
+        }
+    }
+
+    /// The same way again, after it broke: the owner's death makes this process the owner.
+    pub(super) fn again(&mut self, format: Format) -> Result<(), Stop> {
+        if let (None, Some(state)) = (&self.owned, &self.folder) {
+            *self = Connection::of_folder(state.clone(), format, None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether paths mean the same here and there.
+    pub(super) fn is_local(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Stays until the runs that this process carries have ended, if it is an owner.
+    pub(super) fn finish(mut self) {
+        let Some(owned) = self.owned.take() else {
+            return;
+        };
+        owned.finish();
+    }
+}
+
+/// A client of the folder's owner, if one answers.
+fn answering(state: &StateFolder) -> Result<Option<Client>, Stop> {
+    if !state.root().is_dir() {
+        return Ok(None);
+    }
+    let client = Client::of_folder(state.root())?;
+    let asked = block_on(client.get::<api::OwnerView>("/owner"));
+    match asked {
+        Ok(_) => Ok(Some(client)),
+        Err(ClientError::Unreachable { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits a moment where somebody has the folder, and no longer than that.
+fn wait_for(error: StoreError, give_up_ms: u64) -> Result<(), Stop> {
+    if !matches!(error, StoreError::Locked { .. }) || clock::now_ms() > give_up_ms {
+        return Err(error.into());
+    }
+    block_on(tokio::time::sleep(TRY_PAUSE));
+    Ok(())
+}
+
+/// What an owner starts with. What an operator may want to know of drivers is said as it comes up; that a driver is
+/// compiled only in text, where somebody waits.
+pub(super) fn settings(
+    config: Option<PathBuf>,
+    format: Format,
+    wasm: Option<WasmHost>,
+) -> Settings {
+    Settings {
+        stays: config.is_some(),
+        config,
+        slots: SLOTS,
+        open_max: OPEN_MAX,
+        tell: tell(format),
+        sandbox: host_settings,
+        wasm,
+    }
+}
+
+fn tell(format: Format) -> Tell {
+    Arc::new(move |notice: Notice| match notice {
+        Notice::Compiling(_) if format != Format::Text => {}
+        Notice::Compiling(_) => output::notice(&notice.to_string()),
+        Notice::Allocation(_) | Notice::Cache { .. } => output::notice(&format!("note: {notice}")),
+    })
+}
+
+fn host_settings(config: &Config) -> HostSettings {
+    let cache = Cache::default_path().and_then(|path| Cache::open(&path));
+    if let Err(error) = &cache {
+        let error = text::chain(error);
+        output::notice(&format!("note: compiled code is not cached: {error}"));
+    }
+    HostSettings {
+        guest_memory: config.guest_memory,
+        cache: cache.ok(),
+    }
+}
+
+/// The sandbox as an operator's file has it.
+pub(super) fn sandbox(config: &Config, format: Format) -> Result<WasmHost, Stop> {
+    WasmHost::new(host_settings(config), tell(format)).map_err(Stop::fault)
+}
+
+impl Owned {
+    /// Takes a folder whose store is open to write, and listens on its socket.
+    pub(super) fn new(
+        state: StateFolder,
+        store: Embedded,
+        settings: Settings,
+    ) -> Result<Self, Stop> {
+        let folder = state.root().to_owned();
+        let (owner, runs) = Owner::new(state, store, settings).map_err(Stop::fault)?;
+        let mut owned = Owned::quiet(owner, runs);
+        let serving = serving_threads()?;
+        let listening = {
+            let _entered = serving.enter();
+            Listening::socket(&folder)
+                .with_context(|| format!("cannot listen in `{}`", folder.display()))
+                .map_err(Stop::fault)?
+        };
+        owned.serving = Some(serving);
+        owned.listen(listening);
+        Ok(owned)
+    }
+
+    /// One that nobody else reaches.
+    fn quiet(owner: Arc<Owner>, runs: Runtime) -> Self {
+        Owned {
+            owner,
+            runs: Some(runs),
+            serving: None,
+            ends: watch::Sender::new(false),
+        }
+    }
+
+    /// Serves one more listener.
+    pub(super) fn listen(&self, listening: Listening) {
+        let service = api::service(Arc::clone(&self.owner));
+        let server = Server::new(service, self.ends.subscribe());
+        if let Some(serving) = &self.serving {
+            serving.spawn(async move { server.serve(listening).await });
+        }
+    }
+
+    /// Where listeners run.
+    pub(super) fn serving(&self) -> Option<&Runtime> {
+        self.serving.as_ref()
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::of_service(api::service(Arc::clone(&self.owner)))
+    }
+
+    /// Stays until nothing is carried any more, and ends.
+    fn finish(self) {
+        if self.serving.is_some() {
+            let others = self.owner.carries();
+            if others > 0 {
+                output::notice(&format!(
+                    "note: {others} more runs of others are carried here; waiting for their end"
+                ));
+            }
+            block_on(self.owner.until_idle());
+        }
+        self.end();
+    }
+
+    /// Ends: no more requests, no more runs.
+    pub(super) fn end(mut self) {
+        self.owner.close();
+        let _ = self.ends.send(true);
+        if let Some(serving) = self.serving.take() {
+            serving.shutdown_timeout(END_TIME_MAX);
+        }
+        if let Some(failure) = self.owner.store().compaction_failure() {
+            let failure = anyhow::Error::new(failure);
+            output::notice(&format!(
+                "warning: the state could not give back space: {failure:#}"
+            ));
+        }
+        if let Some(runs) = self.runs.take() {
+            runs.shutdown_background();
+        }
+    }
+}
+
+/// How long connections may take to end with the process.
+const END_TIME_MAX: Duration = Duration::from_millis(500);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Not from inside a runtime, where a blocking end is not allowed.
+        for runtime in [self.serving.take(), self.runs.take()]
+            .into_iter()
+            .flatten()
+        {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Threads for listeners: apart from those of the runs, so that a spinning guest holds up no request.
+pub(super) fn serving_threads() -> Result<Runtime, Stop> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("serving")
+        .enable_all()
+        .build();
+    runtime.context("cannot start threads").map_err(Stop::fault)
+}
+
+/// Runs a future on this thread.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime
+        .expect("a runtime needs but an epoll and an event descriptor")
+        .block_on(future)
+}

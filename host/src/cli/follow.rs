@@ -1,0 +1,229 @@
+//! Following a run to its end: the terminal shows how it goes, and Ctrl-C asks it to stop.
+//!
+//! The first Ctrl-C asks the run to stop, the second ends it at once, one more leaves it behind. Where the run's owner
+//! dies, this command takes its place and the run goes on.
+
+use super::connection::{Connection, block_on};
+use super::progress::Progress;
+use super::stop::Stop;
+use super::{Format, output};
+use crate::client::{ClientError, Stream};
+use crate::clock;
+use crate::logs::LogLine;
+use crate::view::{EventView, RunView, SinceView};
+use anyhow::Context;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often an owner looks whether a run's thread is held up.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How much later than its deadline the runner may look up: a long file call on a slow disk takes less, and one that
+/// never returns is told apart from it soon enough.
+const HELD_UP_MS: u64 = 5_000;
+
+/// The Ctrl-C that ends a run at once. One more leaves it behind.
+const FORCED: u32 = 2;
+
+/// Follows a run to its end and returns all that is known of it.
+pub(super) fn follow(
+    connection: &mut Connection,
+    run: &RunView,
+    format: Format,
+) -> Result<RunView, Stop> {
+    let progress = Progress::new(run, format);
+    let mut told = run.since.map(Told::since).unwrap_or_default();
+    loop {
+        match block_on(watch(connection, &run.run, &progress, &mut told)) {
+            Ok(()) => break,
+            Err(stop)
+                if stop.is_unreachable() && connection.is_local() && connection.owned.is_none() =>
+            {
+                take_over(connection, &run.run, format)?;
+            }
+            Err(stop) => {
+                progress.finish();
+                return Err(stop);
+            }
+        }
+    }
+    progress.finish();
+    Ok(block_on(
+        connection.client.get(&format!("/runs/{}", run.run)),
+    )?)
+}
+
+/// The owner is gone: somebody takes the folder, and the run goes on.
+fn take_over(connection: &mut Connection, run: &str, format: Format) -> Result<(), Stop> {
+    connection.again(format)?;
+    let path = format!("/runs/{run}/resume");
+    let resumed: Result<RunView, ClientError> =
+        block_on(connection.client.post(&path, &json!({}), &[]));
+    match resumed {
+        Ok(_) => {
+            output::notice(&format!(
+                "note: the owner of the state is gone; run {run} goes on"
+            ));
+            Ok(())
+        }
+        // That one is gone as well.
+        Err(ClientError::Unreachable { .. }) => take_over(connection, run, format),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What has been told already, so that nothing is told twice after the way to the run has changed.
+#[derive(Default)]
+struct Told {
+    event: (u64, u64),
+    line: u64,
+}
+
+impl Told {
+    fn since(since: SinceView) -> Self {
+        Told {
+            event: (since.revision, u64::MAX),
+            line: since.log_bytes,
+        }
+    }
+
+    fn is_new_event(&mut self, id: &str) -> bool {
+        let parts = id.split_once('.');
+        let numbers = parts.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let id = numbers.unwrap_or_default();
+        let is_new = id > self.event;
+        self.event = self.event.max(id);
+        is_new
+    }
+
+    fn is_new_line(&mut self, id: &str) -> bool {
+        let place = id.parse().unwrap_or_default();
+        let is_new = place > self.line;
+        self.line = self.line.max(place);
+        is_new
+    }
+}
+
+struct Signals {
+    interrupts: Signal,
+    terminations: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Stop> {
+        let listen = |kind| {
+            signal(kind)
+                .context("cannot listen for signals")
+                .map_err(Stop::fault)
+        };
+        Ok(Signals {
+            interrupts: listen(SignalKind::interrupt())?,
+            terminations: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupts.recv() => {}
+            _ = self.terminations.recv() => {}
+        }
+    }
+}
+
+async fn watch(
+    connection: &Connection,
+    run: &str,
+    progress: &Progress,
+    told: &mut Told,
+) -> Result<(), Stop> {
+    let mut signals = Signals::new()?;
+    let client = &connection.client;
+    let mut stream = client
+        .stream(&format!("/runs/{run}/progress"), None)
+        .await?;
+    let mut look = tokio::time::interval(LOOK);
+    let mut asked = 0_u32;
+    let mut has_ended = false;
+    loop {
+        tokio::select! {
+            event = next(&mut stream) => match event? {
+                Some(Now::Fault(why)) => return Err(Stop::fault(anyhow::Error::msg(why))),
+                Some(told_now) => has_ended |= show(told_now, progress, told),
+                None if has_ended => return Ok(()),
+                // The owner has left the run: it is shutting down.
+                None => return Err(Stop::unreachable()),
+            },
+            () = signals.next() => {
+                asked += 1;
+                if asked > FORCED {
+                    leave("left the run as it is");
+                }
+                progress.cancelling(asked > 1);
+                let ask = json!({"force": asked > 1});
+                let path = format!("/runs/{run}/cancel");
+                match client.post::<Value>(&path, &ask, &[]).await {
+                    // It may have ended meanwhile: then there is nobody left to ask.
+                    Ok(_) | Err(ClientError::Problem(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            _ = look.tick() => {
+                let held_up = connection.owned.as_ref().and_then(|owned| {
+                    owned.owner.held_up(clock::now_ms(), HELD_UP_MS)
+                });
+                if held_up.is_some() {
+                    leave("a step is past its deadline in a file call that does not return (a network file system?)");
+                }
+            }
+        }
+    }
+}
+
+/// Ends the process beside a run whose thread cannot be ended: it would hold us up as well. The next start of that
+/// attempt is its second, and a third makes it `lost`.
+fn leave(why: &str) -> ! {
+    Stop::fault(anyhow::anyhow!("{why}; `belt runs resume` goes on with it")).leave()
+}
+
+enum Now {
+    Fault(String),
+    Event(String, EventView),
+    Line(String, LogLine),
+    Other,
+}
+
+async fn next(stream: &mut Stream) -> Result<Option<Now>, Stop> {
+    let Some(event) = stream.next().await? else {
+        return Ok(None);
+    };
+    let id = event.id;
+    Ok(Some(match event.name.as_str() {
+        "event" => {
+            serde_json::from_str(&event.data).map_or(Now::Other, |view| Now::Event(id, view))
+        }
+        "fault" => Now::Fault(event.data),
+        "log" => serde_json::from_str(&event.data).map_or(Now::Other, |line| Now::Line(id, line)),
+        _ => Now::Other,
+    }))
+}
+
+/// Shows it, and says whether it was the run's end.
+fn show(now: Now, progress: &Progress, told: &mut Told) -> bool {
+    match now {
+        Now::Event(id, event) => {
+            let is_new = told.is_new_event(&id);
+            if is_new {
+                progress.event(&event);
+            }
+            is_new && event.event == "run_ended"
+        }
+        Now::Line(id, line) => {
+            if told.is_new_line(&id) {
+                progress.line(&line);
+            }
+            false
+        }
+        Now::Fault(_) | Now::Other => false,
+    }
+}

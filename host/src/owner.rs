@@ -1,0 +1,186 @@
+//! The owner of a state folder: carries the runs in it, one process at a time.
+//!
+//! Owns which runs are under way, which wait, and for what: a slot, the run before them of the same resource, a time.
+//! Both `belt run` and `belt up` are one, and everybody else who wants something of the folder asks it, through `api`.
+//! Never decides what becomes of a run: that is the engine's, and the runner moves it.
+
+mod carried;
+mod carry;
+mod error;
+mod feed;
+mod order;
+mod registry;
+mod resume;
+mod resync;
+mod timers;
+
+pub use error::OwnerError;
+pub use feed::{Feed, Marks};
+pub use order::{Accepted, InPlace, Named, RunOrder, Workspace, new_resource_id};
+pub use registry::{DriverSource, DriverStatus, Registry, ServedDriver};
+pub use resume::Anew;
+
+use crate::catalog::Catalog;
+use crate::documents::Config;
+use crate::runs::Runs;
+use crate::state::StateFolder;
+use crate::store::{Embedded, Store};
+use crate::wasm::{HostSettings, LoadError, Tell, WasmHost};
+use beltline_engine::RunId;
+use carried::Carried;
+use feed::Feeds;
+use parking_lot::Mutex;
+use std::io;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use timers::Timers;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
+
+/// Runs under way at once. One that waits for its turn costs a line in a queue.
+pub const SLOTS: usize = 256;
+
+/// Runs that have not ended, under way and waiting, after which new ones are refused.
+pub const OPEN_MAX: usize = 100_000;
+
+/// What whoever starts an owner decides.
+pub struct Settings {
+    /// The operator's file, for runs that name none of their own.
+    pub config: Option<PathBuf>,
+    /// Runs under way at once.
+    pub slots: usize,
+    /// Runs that have not ended.
+    pub open_max: usize,
+    /// Hears what an operator may want to know of drivers.
+    pub tell: Tell,
+    /// Whether it stays until it is told to end: then it tries again what it could not do, and waits for room on the disk.
+    pub stays: bool,
+    /// Makes the settings of the sandbox.
+    pub sandbox: fn(&Config) -> HostSettings,
+    /// The sandbox, where it has been started already.
+    pub wasm: Option<WasmHost>,
+}
+
+/// The owner of a state folder.
+pub struct Owner {
+    state: StateFolder,
+    store: Arc<Embedded>,
+    runs: Runs,
+    catalog: Catalog,
+    registry: Registry,
+    carried: Mutex<Carried>,
+    timers: Timers,
+    feeds: Feeds,
+    /// Told whenever a run is no longer under way.
+    changes: watch::Sender<()>,
+    settings: Settings,
+    /// Where runs move; ends with the owner, without waiting for what hangs in a file call.
+    runtime: Handle,
+}
+
+impl Owner {
+    /// Takes a state folder whose store is open to write, with threads of its own for the runs.
+    ///
+    /// # Errors
+    /// Where the system gives no threads.
+    pub fn new(
+        state: StateFolder,
+        store: Embedded,
+        mut settings: Settings,
+    ) -> io::Result<(Arc<Self>, Runtime)> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(thread::available_parallelism().map_or(1, NonZero::get))
+            .thread_name("runs")
+            .enable_all()
+            .build()?;
+        let store = Arc::new(store);
+        let shared: Arc<dyn Store> = Arc::<Embedded>::clone(&store);
+        let owner = Arc::new(Owner {
+            runs: Runs::new(Arc::clone(&shared)),
+            catalog: Catalog::new(shared),
+            registry: Registry::new(&state, &mut settings),
+            carried: Mutex::new(Carried::default()),
+            timers: Timers::default(),
+            feeds: Feeds::default(),
+            changes: watch::Sender::new(()),
+            runtime: runtime.handle().clone(),
+            state,
+            store,
+            settings,
+        });
+        runtime.spawn(timers::keep(Arc::downgrade(&owner)));
+        Ok((owner, runtime))
+    }
+
+    /// Its folder.
+    pub fn state(&self) -> &StateFolder {
+        &self.state
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Embedded {
+        &self.store
+    }
+
+    /// The runs in it.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// What people have applied.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The drivers of runs that name no operator's file.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The feed of a run, whether it is under way or not.
+    pub fn feed(&self, id: RunId) -> Arc<Feed> {
+        self.feeds.of(id)
+    }
+
+    /// That a line was appended to a run's log by somebody else than its runner.
+    pub fn said(&self, id: RunId) {
+        let feed = self.feeds.of(id);
+        feed.said();
+        self.feeds.forget(id, feed);
+    }
+
+    /// Whether it stays until it is told to end.
+    pub fn stays(&self) -> bool {
+        self.settings.stays
+    }
+
+    /// Lets go of a feed.
+    pub fn let_go(&self, id: RunId, feed: Arc<Feed>) {
+        self.feeds.forget(id, feed);
+    }
+
+    /// Whether something of the store is lost and nobody can tell what: then nothing that is shown is sure to be whole.
+    pub fn is_unsure(&self) -> bool {
+        self.store
+            .damage()
+            .iter()
+            .any(|damage| damage.keys.is_empty())
+    }
+
+    /// A run whose thread is held up by a file call that does not return.
+    pub fn held_up(&self, now_ms: u64, grace_ms: u64) -> Option<RunId> {
+        self.feeds.any_waits_since(now_ms, grace_ms)
+    }
+
+    /// Says that a run could not be moved on. It is tried again.
+    fn trouble(&self, id: RunId, error: &OwnerError) {
+        let error = crate::text::chain(error);
+        tracing::error!(run = %id, error, "the run could not be moved on");
+    }
+
+    fn wasm(&self, config: &Config) -> Result<&WasmHost, LoadError> {
+        self.registry.wasm(config)
+    }
+}

@@ -1,0 +1,401 @@
+//! Runs on their way: begun, driven on threads of their own, left.
+//!
+//! A run that has folders gets a thread to itself, for its file calls block; the others share a few.
+
+use super::carried::{Place, Refused, Turn};
+use super::feed::{Feed, FollowedLog};
+use super::timers::Due;
+use super::{Owner, OwnerError};
+use crate::clock;
+use crate::launch::Launch;
+use crate::logs::RunLog;
+use crate::runner::{Ask, Left, Runner, RunnerError};
+use crate::runs::{StoredRun, Traces};
+use crate::store::Batch;
+use crate::text;
+use beltline_engine::{Input, Phase, RunId, events};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot};
+
+/// After so long a run that could not be moved on is tried again; twice as long each further time.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause: 2^6 times the first.
+const PAUSES_DOUBLED_MAX: u32 = 6;
+
+/// How often a request is routed anew because the run came to rest in between.
+const ASKS_MAX: usize = 8;
+
+impl Owner {
+    /// Carries a new run: writes it, with `along` in the same commit, and has it begin when it is its turn. It is
+    /// durable when this returns.
+    ///
+    /// # Errors
+    /// [`OwnerError::Full`], [`OwnerError::Closed`], or the store's.
+    pub(super) async fn carry(
+        self: &Arc<Self>,
+        launch: Launch,
+        along: Batch,
+    ) -> Result<(), OwnerError> {
+        let id = launch.stored.run.id;
+        let (inbox, asks) = mpsc::unbounded_channel();
+        let resource = resource_of(&launch.stored);
+        let (slots, open_max) = (self.settings.slots, self.settings.open_max);
+        let turn = self
+            .carried
+            .lock()
+            .take(id, &resource, inbox, slots, open_max)
+            .map_err(|refused| self.refusal(id, refused))?;
+        match turn {
+            Turn::Now => self.begin(launch, along, asks).await,
+            Turn::Later => match self.write(&launch.stored, along).await {
+                Ok(()) if launch.stored.run.is_ended() => {
+                    self.carried.lock().ended(id);
+                    Ok(())
+                }
+                Ok(()) => {
+                    self.carried.lock().made(id, true);
+                    self.fill();
+                    Ok(())
+                }
+                Err(error) => {
+                    self.carried.lock().ended(id);
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn refusal(&self, id: RunId, refused: Refused) -> OwnerError {
+        match refused {
+            Refused::Full => OwnerError::Full {
+                open: self.settings.open_max,
+            },
+            Refused::Closed => OwnerError::Closed,
+            Refused::Known => OwnerError::Conflict(format!("run {id} has not ended")),
+        }
+    }
+
+    /// Writes a new run that begins later.
+    async fn write(&self, stored: &StoredRun, along: Batch) -> Result<(), OwnerError> {
+        let traces = Traces {
+            events: events(None, &stored.run),
+            ..Traces::default()
+        };
+        let revision = self.runs.create(stored, &traces, along).await?;
+        self.runs.store().sync(revision).await?;
+        Ok(())
+    }
+
+    /// Writes a new run, its first step started with it, and drives it.
+    async fn begin(
+        self: &Arc<Self>,
+        launch: Launch,
+        along: Batch,
+        asks: mpsc::UnboundedReceiver<Ask>,
+    ) -> Result<(), OwnerError> {
+        let id = launch.stored.run.id;
+        let feed = self.feeds.of(id);
+        let mut marks = feed.subscribe();
+        let (failed, failure) = oneshot::channel();
+        let has_folders = has_folders(&launch);
+        let runner = self.runner(launch, asks, &feed);
+        let owner = Arc::clone(self);
+        let drive = async move {
+            let mut underway = UnderWay::new(owner, id, feed, true);
+            match runner.create(along).await {
+                Ok(left) => underway.left(left),
+                Err(error) => underway.failed_to_begin(error, failed),
+            }
+        };
+        self.spawn(has_folders, drive)?;
+        tokio::select! {
+            biased;
+            Ok(error) = failure => Err(error.into()),
+            durable = marks.wait_for(|marks| marks.durable > 0) => match durable {
+                Ok(_) => Ok(()),
+                Err(_) => Err(OwnerError::Panicked),
+            },
+        }
+    }
+
+    /// Begins those whose turn it is, as far as there are slots.
+    pub(super) fn fill(self: &Arc<Self>) {
+        loop {
+            let (inbox, asks) = mpsc::unbounded_channel();
+            let next = self.carried.lock().next(self.settings.slots, || inbox);
+            let Some(id) = next else { return };
+            self.resume_on_thread(id, asks);
+        }
+    }
+
+    /// Drives a run that is under way by the book and in the store.
+    fn resume_on_thread(self: &Arc<Self>, id: RunId, asks: mpsc::UnboundedReceiver<Ask>) {
+        let owner = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let feed = owner.feeds.of(id);
+            let mut underway = UnderWay::new(Arc::clone(&owner), id, Arc::clone(&feed), false);
+            let (launch, inputs) = match owner.reopened(id).await {
+                Ok(Some(reopened)) => reopened,
+                Ok(None) => return underway.gone(),
+                Err(error) => return underway.failed(error),
+            };
+            feed.begin(&launch.stored.run);
+            let has_folders = has_folders(&launch);
+            let runner = owner.runner(launch, asks, &feed);
+            let drive = async move {
+                match runner.drive(inputs).await {
+                    Ok(left) => underway.left(left),
+                    Err(error) => underway.failed(error.into()),
+                }
+            };
+            // Where there is no thread to be had, what was to be driven is dropped, and the run rests.
+            let _ = owner.spawn(has_folders, drive);
+        });
+    }
+
+    fn runner(
+        &self,
+        launch: Launch,
+        asks: mpsc::UnboundedReceiver<Ask>,
+        feed: &Arc<Feed>,
+    ) -> Runner {
+        let log = FollowedLog {
+            log: RunLog::of(&self.state.logs(), launch.stored.run.id),
+            feed: Arc::clone(feed),
+        };
+        let Launch { stored, drivers } = launch;
+        let observer = Arc::<Feed>::clone(feed);
+        let (runs, log) = (self.runs.clone(), Arc::new(log));
+        Runner::new(runs, stored, drivers, log, asks, observer)
+            .waiting_for_room(self.settings.stays)
+    }
+
+    fn spawn(
+        &self,
+        has_folders: bool,
+        drive: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), OwnerError> {
+        if !has_folders {
+            self.runtime.spawn(drive);
+            return Ok(());
+        }
+        let on_thread = move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            if let Ok(runtime) = runtime {
+                runtime.block_on(drive);
+            }
+        };
+        let spawned = thread::Builder::new().name("run".into()).spawn(on_thread);
+        spawned.map(drop).map_err(|source| OwnerError::Io {
+            doing: "start a thread for the run".to_owned(),
+            source,
+        })
+    }
+
+    /// Has a run fold an input. What became of it is durable when this returns: whether anything did.
+    ///
+    /// # Errors
+    /// Where there is no such run, or it cannot be moved.
+    pub async fn ask(self: &Arc<Self>, id: RunId, input: Input) -> Result<bool, OwnerError> {
+        for _ in 0..ASKS_MAX {
+            let (told, answer) = oneshot::channel();
+            let (inbox, asks) = mpsc::unbounded_channel();
+            let ask = Ask::Fold(input.clone(), told);
+            let place = self.carried.lock().place(id, &inbox);
+            match place {
+                Place::UnderWay(inbox) => _ = inbox.send(ask),
+                Place::Promoted => {
+                    let _ = inbox.send(ask);
+                    self.resume_on_thread(id, asks);
+                }
+                Place::Unknown => match self.runs.head(id).await? {
+                    None => return Err(OwnerError::no_run(id)),
+                    Some(head) if matches!(head.phase, Phase::Ended { .. }) => {
+                        return Ok(false);
+                    }
+                    Some(_) => {
+                        self.adopt(id).await?;
+                        continue;
+                    }
+                },
+            }
+            // One that left in the moment of asking has dropped the question: then it is asked where it stands now.
+            if let Ok(has_changed) = answer.await {
+                return Ok(has_changed);
+            }
+        }
+        Err(OwnerError::Contended)
+    }
+
+    /// Takes no more runs and begins none; those under way are left at the end of their attempts.
+    pub fn close(&self) {
+        for inbox in self.carried.lock().close() {
+            let _ = inbox.send(Ask::Leave);
+        }
+    }
+
+    /// Waits until nothing is carried any more, and takes nothing from then on.
+    pub async fn until_idle(&self) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            if self.carried.lock().close_if_idle() {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until nothing is under way.
+    pub async fn until_quiet(&self) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            if self.under_way() == 0 || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// How many runs are under way.
+    pub fn under_way(&self) -> usize {
+        self.carried.lock().under_way()
+    }
+
+    /// How many runs are carried: under way, or waiting for something.
+    pub fn carries(&self) -> usize {
+        self.carried.lock().len()
+    }
+
+    /// Whether this run is among them.
+    pub fn is_carried(&self, id: RunId) -> bool {
+        self.carried.lock().is_carried(id)
+    }
+
+    pub(super) fn is_due(self: &Arc<Self>, due: Due) {
+        match due {
+            Due::Run(id) => {
+                self.carried.lock().wakes(id);
+                self.fill();
+            }
+            Due::Resync(kind, name) => self.resync(kind, name),
+        }
+    }
+}
+
+/// The line in which a run of this resource waits.
+pub(super) fn resource_of(stored: &StoredRun) -> String {
+    format!("{}/{}", stored.record.kind, stored.record.resource)
+}
+
+fn has_folders(launch: &Launch) -> bool {
+    launch.drivers.iter().any(|one| !one.folders.is_empty())
+}
+
+/// A run that is being driven. However that ends, also by a panic, it is no longer under way after.
+struct UnderWay {
+    owner: Arc<Owner>,
+    id: RunId,
+    feed: Option<Arc<Feed>>,
+    /// Whether it is still to be written.
+    is_new: bool,
+    has_left: bool,
+}
+
+impl UnderWay {
+    fn new(owner: Arc<Owner>, id: RunId, feed: Arc<Feed>, is_new: bool) -> Self {
+        UnderWay {
+            owner,
+            id,
+            feed: Some(feed),
+            is_new,
+            has_left: false,
+        }
+    }
+
+    fn left(&mut self, left: Left) {
+        self.has_left = true;
+        match left {
+            Left::Ended { resync_ms, .. } => self.ended(resync_ms),
+            Left::Resting { until_ms } => {
+                self.owner.carried.lock().rests(self.id, false);
+                self.owner.timers.set(until_ms, Due::Run(self.id));
+            }
+            Left::Asked => _ = self.owner.carried.lock().ended(self.id),
+        }
+    }
+
+    fn ended(&self, resync_ms: Option<u64>) {
+        let resource = self.owner.carried.lock().ended(self.id);
+        if let (Some(at_ms), Some((kind, name))) = (
+            resync_ms,
+            resource.as_deref().and_then(|line| line.split_once('/')),
+        ) {
+            let due = Due::Resync(kind.to_owned(), name.to_owned());
+            self.owner.timers.set(at_ms, due);
+        }
+    }
+
+    /// It is not there any more, or had ended.
+    fn gone(&mut self) {
+        self.has_left = true;
+        self.owner.carried.lock().ended(self.id);
+    }
+
+    /// A new run of which nothing is durable is nobody's; one that is goes on later.
+    fn failed_to_begin(&mut self, error: RunnerError, tell: oneshot::Sender<RunnerError>) {
+        if self.is_stored() {
+            return self.failed(error.into());
+        }
+        self.gone();
+        let _ = tell.send(error);
+    }
+
+    fn is_stored(&self) -> bool {
+        let durable = self
+            .feed
+            .as_ref()
+            .map(|feed| feed.subscribe().borrow().durable);
+        !self.is_new || durable.is_some_and(|durable| durable > 0)
+    }
+
+    /// It is as the store has it; it is tried again later.
+    fn failed(&mut self, error: OwnerError) {
+        self.has_left = true;
+        self.owner.trouble(self.id, &error);
+        if !self.owner.settings.stays {
+            // Whoever waits for it is told, and decides.
+            self.owner.carried.lock().ended(self.id);
+            if let Some(feed) = &self.feed {
+                feed.fail(text::chain(&error));
+            }
+            return;
+        }
+        let failures = self.owner.carried.lock().rests(self.id, true);
+        let doubled = failures.saturating_sub(1).min(PAUSES_DOUBLED_MAX);
+        let pause = PAUSE * 2_u32.pow(doubled);
+        let at_ms = clock::now_ms() + clock::millis(pause);
+        self.owner.timers.set(at_ms, Due::Run(self.id));
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        match (self.has_left, self.is_stored()) {
+            (true, _) => {}
+            (false, true) => self.failed(OwnerError::Panicked),
+            (false, false) => self.gone(),
+        }
+        if let Some(feed) = self.feed.take() {
+            self.owner.feeds.forget(self.id, feed);
+        }
+        self.owner.changes.send_replace(());
+        self.owner.fill();
+    }
+}

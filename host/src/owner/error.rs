@@ -1,0 +1,144 @@
+//! Why an owner does not do what it is asked to, and whose fault that is.
+
+use crate::documents::{Diagnostics, OverrideError};
+use crate::drivers::InspectError;
+use crate::launch::LaunchError;
+use crate::logs::LogError;
+use crate::runner::RunnerError;
+use crate::runs::RunsError;
+use crate::state::StateError;
+use crate::store::StoreError;
+use beltline_engine::RunId;
+use std::io;
+
+/// What was asked of an owner cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// A document is not what it should be.
+    #[error("{0}")]
+    Invalid(Diagnostics),
+    /// An operator's file is not what it should be; its mistakes are named with their places.
+    #[error("{0}")]
+    Config(Diagnostics),
+    /// A key of the context that the pipeline lacks.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// A value that cannot be used.
+    #[error("{why}")]
+    Field {
+        /// Which, as a JSON pointer.
+        field: &'static str,
+        /// What is wrong with it, and the next move.
+        why: String,
+    },
+    /// A pipeline that cannot be run as it is.
+    #[error("{why}")]
+    Pipeline {
+        /// Of the pipeline, as a JSON pointer.
+        field: String,
+        /// What is wrong with it, and the next move.
+        why: String,
+    },
+    /// A driver is being compiled for the first time.
+    #[error("a driver of the pipeline is still being compiled; try again in a moment")]
+    Unready,
+    /// There is no such thing.
+    #[error("there is no {what} `{name}`")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// By which name.
+        name: String,
+    },
+    /// There is one of that name.
+    #[error("there is a {what} `{name}` already; PUT changes it")]
+    Exists {
+        /// What should be made.
+        what: &'static str,
+        /// Under which name.
+        name: String,
+    },
+    /// It is not in a state in which that can be done.
+    #[error("{0}")]
+    Conflict(String),
+    /// Somebody else changed the same thing, again and again.
+    #[error("others keep changing the same thing; try again")]
+    Contended,
+    /// A request was repeated while it was being carried out.
+    #[error("the same request is being carried out; try again")]
+    Repeated,
+    /// As many runs as may be have not ended.
+    #[error("{open} runs have not ended, which is the limit; try again when some have")]
+    Full {
+        /// How many.
+        open: usize,
+    },
+    /// The owner is about to end.
+    #[error("this host is shutting down; try again in a moment")]
+    Closed,
+    /// Something of a run cannot be had.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A file that is no driver.
+    #[error("the driver {0}")]
+    Inspect(#[from] InspectError),
+    /// The state folder refuses.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The store refuses, or a record is damaged.
+    #[error(transparent)]
+    Runs(#[from] RunsError),
+    /// A run could not be begun.
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+    /// A log cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The file system refuses.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was tried.
+        doing: String,
+        /// The file system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The host panicked.
+    #[error("the host panicked; the run can be resumed")]
+    Panicked,
+}
+
+impl OwnerError {
+    /// There is no run of that id.
+    pub fn no_run(id: RunId) -> Self {
+        OwnerError::NotFound {
+            what: "run",
+            name: id.to_string(),
+        }
+    }
+
+    /// The key that somebody else wrote first, where that is why: then it may be tried again from the start.
+    pub fn lost_race(&self) -> Option<&str> {
+        let (OwnerError::Runs(RunsError::Store(error))
+        | OwnerError::Runner(RunnerError::Runs(RunsError::Store(error)))) = self
+        else {
+            return None;
+        };
+        match error {
+            StoreError::Conflict { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
+impl From<Diagnostics> for OwnerError {
+    fn from(diagnostics: Diagnostics) -> Self {
+        OwnerError::Invalid(diagnostics)
+    }
+}
+
+impl From<StoreError> for OwnerError {
+    fn from(error: StoreError) -> Self {
+        OwnerError::Runs(error.into())
+    }
+}

@@ -1,0 +1,404 @@
+//! From what somebody asks for to a run that is carried.
+//!
+//! Owns what is checked on the way, and that the resource, the pipeline and the run are written in one commit: either
+//! all of it is there, durably, or nothing.
+
+use super::{Owner, OwnerError};
+use crate::catalog::{
+    DefinitionRecord, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource,
+};
+use crate::digest::Digest;
+use crate::documents::{self, Document, Override, Pipeline, Resource, apply_overrides, check_run};
+use crate::launch::{Order, Prepared, Subject, new_id};
+use crate::runs::StoredRun;
+use crate::store::{Batch, Revision};
+use beltline_engine::RunId;
+use std::path::PathBuf;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How often an order is tried again that others have overtaken.
+const RACES_MAX: usize = 16;
+
+/// Something that an order names or brings along.
+#[derive(Debug, Clone)]
+pub enum Named<T> {
+    /// By name.
+    Name(String),
+    /// Itself: it is stored with the run.
+    Inline(T),
+}
+
+/// Adds to the commit that makes a run.
+pub type Along = Arc<dyn Fn(Batch, &Accepted) -> Batch + Send + Sync>;
+
+/// What somebody wants to run.
+#[derive(Clone)]
+pub struct RunOrder {
+    /// The pipeline; without one the resource's own, and where that names none, each driver that listens for its kind.
+    pub pipeline: Option<Named<Document<Pipeline>>>,
+    /// The resource: `name`, or `kind/name` where no pipeline tells the kind.
+    pub resource: Named<Document<Resource>>,
+    /// Other values for keys of the pipeline's context.
+    pub context: Vec<Override>,
+    /// What it works on.
+    pub workspace: Option<Workspace>,
+    /// Whether the resource must not be there yet.
+    pub is_new: bool,
+    /// Why its drivers are called, where that is not plain from what becomes of the resource.
+    pub event: Option<&'static str>,
+    /// Adds what is written in the same commit, once it is known what is accepted.
+    pub along: Option<Along>,
+    /// What only whoever is on the same machine may say.
+    pub in_place: Option<InPlace>,
+}
+
+/// What a run works on.
+#[derive(Debug, Clone)]
+pub enum Workspace {
+    /// What a client has sent: unpacked into a folder of the run's own.
+    Archive(Digest),
+    /// A directory, and the archive that it was made from, if it was.
+    Folder(PathBuf, Option<Digest>),
+}
+
+/// What a client of the same user on the same machine decides, as `belt run` does.
+#[derive(Debug, Clone)]
+pub struct InPlace {
+    /// The operator's file, absolute.
+    pub config: PathBuf,
+    /// Where steps put what they make.
+    pub out: Option<PathBuf>,
+    /// Whether drivers are refused that the operator's file does not pin.
+    pub locked: bool,
+}
+
+/// A run that is durable, and what whoever ordered it may want to know.
+pub struct Accepted {
+    /// The run, as it was made.
+    pub stored: StoredRun,
+    /// The resource that it is of, as it is stored; none where that is gone.
+    pub resource: Option<ResourceRecord>,
+    /// In sentences.
+    pub notes: Vec<String>,
+}
+
+/// What becomes of a resource, and why its drivers are called.
+pub(super) struct Change {
+    pub(super) record: ResourceRecord,
+    pub(super) found: Option<Revision>,
+    pub(super) event: &'static str,
+    /// Whether it is of a new generation.
+    pub(super) is_new: bool,
+}
+
+impl Owner {
+    /// Makes a run of an order. It is durable when this returns.
+    ///
+    /// # Errors
+    /// Every way in which the order cannot be met; then nothing of it is stored.
+    pub async fn order(self: &Arc<Self>, order: RunOrder) -> Result<Accepted, OwnerError> {
+        for _ in 0..RACES_MAX {
+            match self.try_order(&order).await {
+                Err(error) => match error.lost_race() {
+                    None => return Err(error),
+                    // The commit bears a key of its own, and somebody has used it.
+                    Some(key)
+                        if order.along.is_some()
+                            && !key.starts_with("resource/")
+                            && !key.starts_with("pipeline/") =>
+                    {
+                        return Err(OwnerError::Repeated);
+                    }
+                    Some(_) => {}
+                },
+                done => return done,
+            }
+        }
+        Err(OwnerError::Contended)
+    }
+
+    /// The same on the owner's own threads: it is carried out to the end, whatever becomes of whoever asked.
+    ///
+    /// # Errors
+    /// As [`Owner::order`].
+    pub async fn order_apart(self: &Arc<Self>, order: RunOrder) -> Result<Accepted, OwnerError> {
+        let owner = Arc::clone(self);
+        let ordered = self.runtime.spawn(async move { owner.order(order).await });
+        ordered.await.map_err(|_| OwnerError::Panicked)?
+    }
+
+    async fn try_order(self: &Arc<Self>, order: &RunOrder) -> Result<Accepted, OwnerError> {
+        let mut along = Batch::new();
+        let named = match &order.pipeline {
+            Some(Named::Inline(document)) => {
+                let found = self.catalog.pipeline(&document.name).await?;
+                let record = PipelineRecord {
+                    pipeline: document.value.clone(),
+                };
+                if found.as_ref().is_none_or(|found| found.record != record) {
+                    along = keep_pipeline(along, &record, found.map(|found| found.revision));
+                }
+                Some(record.pipeline)
+            }
+            Some(Named::Name(name)) => Some(self.pipeline(name).await?),
+            None => None,
+        };
+        let change = self.change(&order.resource, named.as_ref()).await?;
+        if order.is_new && change.found.is_some() {
+            let resource = &change.record.resource;
+            return Err(OwnerError::Exists {
+                what: "resource",
+                name: format!("{}/{}", resource.resource, resource.name),
+            });
+        }
+        let resource = &change.record.resource;
+        let pipeline = match (named, &resource.pipeline) {
+            (Some(pipeline), _) => Some(pipeline),
+            (None, Some(name)) => Some(self.pipeline(name).await.map_err(|error| match error {
+                OwnerError::NotFound { name, .. } => OwnerError::Field {
+                    field: "/pipeline",
+                    why: format!("there is no pipeline `{name}`; apply it first"),
+                },
+                error => error,
+            })?),
+            (None, None) => None,
+        };
+        let mut notes = Vec::new();
+        let is_checked = self.check(resource, pipeline.as_ref()).await?;
+        if !is_checked {
+            let kind = &resource.resource;
+            if order.in_place.is_none() {
+                return Err(OwnerError::Field {
+                    field: "/resource",
+                    why: format!("kind `{kind}` has no definition; apply one first"),
+                });
+            }
+            notes.push(format!(
+                "no definition of `{kind}` was given, so the spec is unchecked"
+            ));
+        }
+        let prepared = self.prepare(pipeline, &resource.resource, order).await?;
+        notes.extend(lacks(&prepared));
+        self.run_of(change, along, &prepared, order, notes).await
+    }
+
+    async fn run_of(
+        self: &Arc<Self>,
+        mut change: Change,
+        along: Batch,
+        prepared: &Prepared,
+        order: &RunOrder,
+        notes: Vec<String>,
+    ) -> Result<Accepted, OwnerError> {
+        let id = new_id();
+        let (workspace, archive) = match order.workspace.clone() {
+            None => (None, None),
+            Some(Workspace::Folder(folder, archive)) => (Some(folder), archive),
+            Some(Workspace::Archive(digest)) => {
+                (Some(self.unpacked(digest, id).await?), Some(digest))
+            }
+        };
+        let in_place = order.in_place.as_ref();
+        let event = order.event.unwrap_or(change.event);
+        let launch = prepared.new_run(
+            Order {
+                id,
+                event: event.to_owned(),
+                resource: Subject::new(&change.record.resource, change.record.generation),
+                workspace,
+                archive,
+                out: in_place.and_then(|place| place.out.clone()),
+                rerun_of: None,
+            },
+            &self.state,
+        )?;
+        prepared.keep(&launch, &self.state)?;
+        change.record.run = Some(launch.stored.run.id);
+        let along = keep_resource(along, &change.record, change.found, change.is_new);
+        let accepted = Accepted {
+            stored: launch.stored.clone(),
+            resource: Some(change.record),
+            notes,
+        };
+        let along = match &order.along {
+            Some(add) => add(along, &accepted),
+            None => along,
+        };
+        self.carry(launch, along).await?;
+        Ok(accepted)
+    }
+
+    /// The folder of a run that works on what a client has sent.
+    async fn unpacked(self: &Arc<Self>, digest: Digest, id: RunId) -> Result<PathBuf, OwnerError> {
+        let _ = (digest, id);
+        Err(OwnerError::Conflict(
+            "archives are not there yet".to_owned(),
+        ))
+    }
+
+    /// A pipeline by its name.
+    async fn pipeline(&self, name: &str) -> Result<Pipeline, OwnerError> {
+        let found = self.catalog.pipeline(name).await?;
+        let found = found.ok_or_else(|| OwnerError::NotFound {
+            what: "pipeline",
+            name: name.to_owned(),
+        })?;
+        Ok(found.record.pipeline)
+    }
+
+    /// What becomes of the resource of an order.
+    async fn change(
+        &self,
+        resource: &Named<Document<Resource>>,
+        pipeline: Option<&Pipeline>,
+    ) -> Result<Change, OwnerError> {
+        match resource {
+            Named::Inline(document) => {
+                let (kind, name) = (&document.resource, &document.name);
+                let found = self.catalog.resource(kind, name).await?;
+                Ok(Change::to(document.value.clone(), found))
+            }
+            Named::Name(named) => {
+                let of_pipeline = pipeline.map(|pipeline| pipeline.resource.as_str());
+                let parts = named.split_once('/').map(|(kind, name)| (Some(kind), name));
+                let (kind, name) = parts.unwrap_or((of_pipeline, named));
+                let kind = kind.ok_or_else(|| OwnerError::Field {
+                    field: "/resource",
+                    why: format!("`{named}` could be of any kind; give `KIND/NAME`, or a pipeline"),
+                })?;
+                let found = self.catalog.resource(kind, name).await?;
+                let Found { record, revision } = found.ok_or_else(|| OwnerError::NotFound {
+                    what: "resource",
+                    name: format!("{kind}/{name}"),
+                })?;
+                Ok(Change {
+                    record,
+                    found: Some(revision),
+                    event: "update",
+                    is_new: false,
+                })
+            }
+        }
+    }
+
+    /// Checks a resource against its pipeline and the definition of its kind. Says whether there is one.
+    pub(super) async fn check(
+        &self,
+        resource: &Resource,
+        pipeline: Option<&Pipeline>,
+    ) -> Result<bool, OwnerError> {
+        let definition = self.catalog.definition(&resource.resource).await?;
+        let fits_pipeline = pipeline.is_none_or(|pipeline| {
+            let named = resource.pipeline.as_ref();
+            pipeline.resource == resource.resource
+                && named.is_none_or(|named| *named == pipeline.name)
+        });
+        let fits = match &definition {
+            None => true,
+            Some(found) => {
+                let check = self.registry.spec_check(found);
+                check.is_some_and(|check| check.fits(&resource.spec))
+            }
+        };
+        if !(fits && fits_pipeline) {
+            self.explain(resource, pipeline, definition.as_ref())?;
+        }
+        Ok(definition.is_some())
+    }
+
+    /// Says what is wrong with a resource, in words.
+    fn explain(
+        &self,
+        resource: &Resource,
+        pipeline: Option<&Pipeline>,
+        definition: Option<&Found<DefinitionRecord>>,
+    ) -> Result<(), OwnerError> {
+        let resource = Document::of(BODY, resource.clone());
+        let definition =
+            definition.map(|found| Document::of("definition", found.record.definition.clone()));
+        let pipeline = pipeline.map(|pipeline| Document::of("pipeline", pipeline.clone()));
+        let found = match (&pipeline, &definition) {
+            (Some(pipeline), definition) => {
+                check_run(pipeline, &resource, definition.as_ref(), None)
+            }
+            (None, Some(definition)) => documents::check_resource(&resource, definition),
+            (None, None) => return Ok(()),
+        };
+        Ok(found.into_result()?)
+    }
+
+    async fn prepare(
+        self: &Arc<Self>,
+        pipeline: Option<Pipeline>,
+        kind: &str,
+        order: &RunOrder,
+    ) -> Result<Arc<Prepared>, OwnerError> {
+        let mut pipeline = match pipeline {
+            Some(pipeline) => pipeline,
+            None => self.registry.listening(kind, order.in_place.as_ref())?,
+        };
+        apply_overrides(&mut pipeline, &order.context)?;
+        match order.in_place.clone() {
+            None => self.registry.prepared(self, pipeline).await,
+            Some(place) => {
+                let owner = Arc::clone(self);
+                let prepared = move || owner.registry.prepared_by(&owner, pipeline, &place);
+                let prepared = tokio::task::spawn_blocking(prepared).await;
+                prepared.map_err(|_| OwnerError::Panicked)?
+            }
+        }
+    }
+}
+
+/// The name of what a client sends, in messages.
+pub(super) const BODY: &str = "body.json";
+
+impl Change {
+    /// To what somebody wishes, from what was found.
+    pub(super) fn to(mut wish: Resource, found: Option<Found<ResourceRecord>>) -> Change {
+        let Some(Found { record, revision }) = found else {
+            let id = wish.id.unwrap_or_else(new_resource_id);
+            wish.id = Some(id.clone());
+            return Change {
+                record: ResourceRecord {
+                    id,
+                    generation: 1,
+                    resource: wish,
+                    run: None,
+                },
+                found: None,
+                event: "create",
+                is_new: true,
+            };
+        };
+        wish.id = Some(record.id.clone());
+        let was = &record.resource;
+        let is_new = wish.spec != was.spec || wish.pipeline != was.pipeline;
+        Change {
+            record: ResourceRecord {
+                generation: record.generation + u64::from(is_new),
+                resource: wish,
+                ..record
+            },
+            found: Some(revision),
+            event: "update",
+            is_new,
+        }
+    }
+}
+
+/// 24 hexadecimal digits, as Conveyor's ids have.
+pub fn new_resource_id() -> String {
+    let id = Uuid::now_v7().simple().to_string();
+    id.chars().rev().take(24).collect()
+}
+
+fn lacks(prepared: &Prepared) -> impl Iterator<Item = String> {
+    prepared.used.values().flat_map(|driver| {
+        driver.lacks.iter().map(|lacking| {
+            let name = &driver.name;
+            format!("driver `{name}` wants `{lacking}` and belt.yaml grants less")
+        })
+    })
+}

@@ -1,0 +1,224 @@
+//! The drivers that runs may name: those of the operator's file, and those that clients have put.
+//!
+//! Owns which bytes stand behind a name today. What runs keep is a digest: a change here reaches new runs alone.
+//! Grants come from the operator's file; a driver that a client has put has none.
+
+mod refresh;
+mod served;
+
+pub use served::{DriverSource, DriverStatus, ServedDriver};
+
+use super::order::InPlace;
+use super::{Owner, OwnerError, Settings};
+use crate::catalog::{DefinitionRecord, Found};
+use crate::digest::Digest;
+use crate::documents::{Config, DriverEntry, Pipeline, SpecCheck, read_files};
+use crate::launch::{self, LaunchError, Prepared};
+use crate::plan;
+use crate::state::StateFolder;
+use crate::store::Revision;
+use crate::wasm::{HostSettings, LoadError, Tell, WasmHost};
+use parking_lot::Mutex;
+use served::Served;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long an order waits for a driver that is being compiled.
+const COMPILED_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Pipelines that are kept ready; when there are more, all are made anew.
+const PREPARED_MAX: usize = 1_000;
+
+/// Kinds whose schemas are kept compiled; when there are more, all are compiled anew.
+const CHECKS_MAX: usize = 1_000;
+
+/// The drivers of a state folder.
+pub struct Registry {
+    state: StateFolder,
+    config: Option<PathBuf>,
+    sandbox: fn(&Config) -> HostSettings,
+    tell: Tell,
+    wasm: OnceLock<WasmHost>,
+    starting: Mutex<()>,
+    /// What is served now; its number grows with each change.
+    served: watch::Sender<Arc<Served>>,
+    prepared: Mutex<HashMap<(Digest, u64), Arc<Prepared>>>,
+    checks: Mutex<HashMap<String, (Revision, Arc<SpecCheck>)>>,
+    refresh: refresh::Refresh,
+}
+
+impl Registry {
+    pub(super) fn new(state: &StateFolder, settings: &mut Settings) -> Self {
+        Registry {
+            state: state.clone(),
+            config: settings.config.clone(),
+            sandbox: settings.sandbox,
+            tell: Arc::clone(&settings.tell),
+            wasm: settings
+                .wasm
+                .take()
+                .map_or_else(OnceLock::new, OnceLock::from),
+            starting: Mutex::new(()),
+            served: watch::Sender::new(Arc::new(Served::default())),
+            prepared: Mutex::default(),
+            checks: Mutex::default(),
+            refresh: refresh::Refresh::default(),
+        }
+    }
+
+    /// Whether there is anything that runs may name without bringing an operator's file.
+    pub fn serves(&self) -> bool {
+        self.served().number > 0
+    }
+
+    /// That a step's driver is there, whether it is ready or not; for whoever writes a pipeline.
+    ///
+    /// # Errors
+    /// With the line to add.
+    pub fn check_driver(&self, step: usize, name: &str) -> Result<(), OwnerError> {
+        let served = self.served();
+        // A host without drivers of its own takes those of whoever runs it.
+        match served.number == 0 || served.config.drivers.contains_key(name) {
+            true => Ok(()),
+            false => Err(served.unusable(step, name)),
+        }
+    }
+
+    /// What is served now.
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served.borrow())
+    }
+
+    /// Whether runs with this operator's file use the drivers that are served.
+    pub(super) fn is_served(&self, config: &Path) -> bool {
+        let served = self.served();
+        served.number > 0 && served.path == config
+    }
+
+    /// The sandbox; started by whoever needs it first, as that configuration has it.
+    pub(super) fn wasm(&self, config: &Config) -> Result<&WasmHost, LoadError> {
+        let _starting = self.starting.lock();
+        if self.wasm.get().is_none() {
+            let host = WasmHost::new((self.sandbox)(config), Arc::clone(&self.tell))?;
+            let _ = self.wasm.set(host);
+        }
+        Ok(self
+            .wasm
+            .get()
+            .expect("it was set, and nobody takes it away"))
+    }
+
+    /// A kind's schema, compiled once for each of its revisions; `None` where it is none.
+    pub(super) fn spec_check(&self, found: &Found<DefinitionRecord>) -> Option<Arc<SpecCheck>> {
+        let kind = &found.record.definition.name;
+        if let Some((revision, check)) = self.checks.lock().get(kind)
+            && *revision == found.revision
+        {
+            return Some(Arc::clone(check));
+        }
+        let check = Arc::new(SpecCheck::of(&found.record.definition)?);
+        let mut checks = self.checks.lock();
+        if checks.len() >= CHECKS_MAX {
+            checks.clear();
+        }
+        checks.insert(kind.clone(), (found.revision, Arc::clone(&check)));
+        Some(check)
+    }
+
+    /// What a resource of this kind goes through that names no pipeline.
+    pub(super) fn listening(
+        &self,
+        kind: &str,
+        in_place: Option<&InPlace>,
+    ) -> Result<Pipeline, OwnerError> {
+        let config = match in_place {
+            None => Arc::clone(&self.served().config),
+            Some(place) => self.entries_of(&place.config)?.1,
+        };
+        let listens = |entry: &DriverEntry| entry.kinds().iter().any(|listened| listened == kind);
+        let drivers = config.drivers.iter().filter(|(_, entry)| listens(entry));
+        Ok(Pipeline::of_drivers(
+            kind,
+            drivers.map(|(name, _)| name.as_str()),
+        ))
+    }
+
+    /// A pipeline with the drivers that are served now.
+    pub(super) async fn prepared(
+        &self,
+        owner: &Arc<Owner>,
+        pipeline: Pipeline,
+    ) -> Result<Arc<Prepared>, OwnerError> {
+        let digest = Digest::of(plan::snapshot(&pipeline).as_bytes());
+        let served = self.compiled(&pipeline).await?;
+        let key = (digest, served.number);
+        if let Some(prepared) = self.prepared.lock().get(&key) {
+            return Ok(Arc::clone(prepared));
+        }
+        let owner = Arc::clone(owner);
+        let make = move || {
+            let registry = &owner.registry;
+            let used = served.used(&pipeline)?;
+            let wasm = registry.wasm(&served.config).map_err(LaunchError::from)?;
+            let (entries, path) = (&served.config, served.path.clone());
+            let prepared = launch::prepare(pipeline, used, entries, path, wasm, &owner.state)?;
+            let prepared = Arc::new(prepared);
+            let mut all = registry.prepared.lock();
+            all.retain(|(_, number), _| *number == served.number);
+            if all.len() >= PREPARED_MAX {
+                all.clear();
+            }
+            all.insert(key, Arc::clone(&prepared));
+            Ok(prepared)
+        };
+        let made = tokio::task::spawn_blocking(make).await;
+        made.map_err(|_| OwnerError::Panicked)?
+    }
+
+    /// What is served, once each driver of the pipeline has been compiled.
+    async fn compiled(&self, pipeline: &Pipeline) -> Result<Arc<Served>, OwnerError> {
+        let mut changes = self.served.subscribe();
+        let ready = changes.wait_for(|served| served.is_settled(pipeline));
+        match tokio::time::timeout(COMPILED_WAIT_MAX, ready).await {
+            Ok(Ok(served)) => Ok(Arc::clone(&served)),
+            Ok(Err(_)) => Err(OwnerError::Closed),
+            Err(_) => Err(OwnerError::Unready),
+        }
+    }
+
+    /// A pipeline with the drivers of a client's own file, as it is now.
+    pub(super) fn prepared_by(
+        &self,
+        owner: &Owner,
+        pipeline: Pipeline,
+        place: &InPlace,
+    ) -> Result<Arc<Prepared>, OwnerError> {
+        let (path, entries) = self.entries_of(&place.config)?;
+        let used = launch::resolve(&pipeline, &entries, &path, place.locked)?;
+        let wasm = self.wasm(&entries).map_err(LaunchError::from)?;
+        let prepared = launch::prepare(pipeline, used, &entries, path, wasm, &owner.state)?;
+        Ok(Arc::new(prepared))
+    }
+
+    /// The entries of an operator's file as it is today; of the one that is served, with those that clients have put.
+    pub(super) fn entries_of(&self, path: &Path) -> Result<(PathBuf, Arc<Config>), OwnerError> {
+        if self.is_served(path) {
+            let served = self.served();
+            return Ok((served.path.clone(), Arc::clone(&served.config)));
+        }
+        let documents = read_files(std::slice::from_ref(&path.to_owned()));
+        let documents = documents.map_err(OwnerError::Config)?;
+        let config = documents.configs.into_iter().next();
+        let config = config.ok_or_else(|| OwnerError::Field {
+            field: "/config",
+            why: format!(
+                "`{}` has no `drivers`; name the operator's file with --config",
+                path.display()
+            ),
+        })?;
+        Ok((path.to_owned(), Arc::new(config.value)))
+    }
+}

@@ -1,0 +1,396 @@
+//! Keeping up with the operator's file, the driver files that it names, and what clients put.
+//!
+//! One thread looks, reads and has compiled; nobody waits for it but who wants a driver that was never ready. What
+//! cannot be used is told and leaves what was there before.
+
+use super::super::{Owner, OwnerError};
+use super::Registry;
+use super::served::{DriverSource, DriverStatus, Served, ServedDriver};
+use crate::clock;
+use crate::digest::Digest;
+use crate::documents::{Config, DriverEntry, Grants, Limits, WasmDriver, read_files};
+use crate::drivers::{self, Driver};
+use crate::records::{decode, encode};
+use crate::store::{Batch, Order, Store};
+use crate::text;
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+const PUT: &str = "driver/";
+
+/// Drivers that clients may put.
+pub const PUT_MAX: usize = 1_000;
+
+/// A driver that a client has put, as stored; its bytes are in the state folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct PutRecord {
+    digest: Digest,
+    at_ms: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Refresh {
+    asked: Mutex<bool>,
+    wake: Condvar,
+    /// Held while something is looked at, read or compiled.
+    seen: Mutex<Seen>,
+    wished: Mutex<Wished>,
+}
+
+/// What is to be served.
+#[derive(Default, Clone)]
+struct Wished {
+    config: Config,
+    puts: BTreeMap<String, Digest>,
+}
+
+/// What was read last, so that what is the same is not read again.
+#[derive(Default)]
+struct Seen {
+    config: Option<Stamp>,
+    drivers: BTreeMap<String, (WasmDriver, Option<Stamp>)>,
+}
+
+/// What tells a file from what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let found = fs::metadata(path).ok()?;
+        Some(Stamp {
+            inode: found.ino(),
+            bytes: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
+}
+
+impl Owner {
+    /// Reads the operator's file and what it names, and keeps up with it on a thread of its own.
+    ///
+    /// # Errors
+    /// A file that cannot be used: only at the start, later the one before it goes on.
+    pub async fn serve_drivers(self: &Arc<Self>) -> Result<(), OwnerError> {
+        let Some(path) = self.registry.config.clone() else {
+            return Ok(());
+        };
+        let config = read_config(&path)?;
+        let puts = self.puts().await?;
+        self.registry.publish(&path, config, puts);
+        let owner = Arc::downgrade(self);
+        let watch = move || keep_up(&owner);
+        let spawned = thread::Builder::new().name("drivers".into()).spawn(watch);
+        spawned.map(drop).map_err(|source| OwnerError::Io {
+            doing: "start a thread for the drivers".to_owned(),
+            source,
+        })
+    }
+
+    async fn puts(&self) -> Result<BTreeMap<String, Digest>, OwnerError> {
+        let found = self
+            .store
+            .scan(PUT, None, Order::Ascending, PUT_MAX)
+            .await?;
+        let mut puts = BTreeMap::new();
+        for one in found {
+            let record: PutRecord =
+                decode(&one.key, &one.value).map_err(|error| OwnerError::Runs(error.into()))?;
+            if let Some(name) = one.key.strip_prefix(PUT) {
+                puts.insert(name.to_owned(), record.digest);
+            }
+        }
+        Ok(puts)
+    }
+
+    /// Keeps a driver that a client brings, durably; it is compiled soon after. Its digest, and whether the name is new.
+    ///
+    /// # Errors
+    /// Bytes that are no driver, a name that is the operator's.
+    pub async fn put_driver(
+        self: &Arc<Self>,
+        name: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(Digest, bool), OwnerError> {
+        let served = self.registry.served();
+        let known = served.drivers.get(name);
+        self.check_not_configured(name)?;
+        if known.is_none() && served.drivers.len() >= PUT_MAX {
+            let why = format!("there are {PUT_MAX} drivers, which is the limit; delete one");
+            return Err(OwnerError::Conflict(why));
+        }
+        let is_new = known.is_none();
+        let owner = Arc::clone(self);
+        let keep = move || -> Result<Digest, OwnerError> {
+            let digest = drivers::inspect(&bytes)?.digest;
+            owner.state.keep_driver(digest, &bytes)?;
+            Ok(digest)
+        };
+        let kept = tokio::task::spawn_blocking(keep).await;
+        let digest = kept.map_err(|_| OwnerError::Panicked)??;
+        let record = PutRecord {
+            digest,
+            at_ms: clock::now_ms(),
+        };
+        let batch = Batch::new().put(format!("{PUT}{name}"), encode(&record));
+        self.catalog.commit(batch).await?;
+        self.republish().await?;
+        Ok((digest, is_new))
+    }
+
+    /// Removes a driver that a client has put.
+    ///
+    /// # Errors
+    /// One that is not there, is the operator's, or is named by a run that has not ended.
+    pub async fn delete_driver(self: &Arc<Self>, name: &str) -> Result<(), OwnerError> {
+        self.check_not_configured(name)?;
+        let key = format!("{PUT}{name}");
+        let found = self.store.get(&key).await?;
+        let found = found.ok_or_else(|| OwnerError::NotFound {
+            what: "driver",
+            name: name.to_owned(),
+        })?;
+        for (id, _) in self.runs.open().await? {
+            let record = self.runs.record(id).await?;
+            if record.is_some_and(|record| record.drivers.contains_key(name)) {
+                let why = format!("run {id} uses driver `{name}` and has not ended");
+                return Err(OwnerError::Conflict(why));
+            }
+        }
+        let batch = Batch::new().expect(&key, found.revision).delete(&key);
+        self.catalog.commit(batch).await?;
+        self.republish().await
+    }
+
+    fn check_not_configured(&self, name: &str) -> Result<(), OwnerError> {
+        let served = self.registry.served();
+        match served.drivers.get(name) {
+            Some(driver) if driver.source == DriverSource::Config => {
+                Err(OwnerError::Conflict(format!(
+                    "driver `{name}` is the operator's, in `{}`, and read-only here",
+                    served.path.display()
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn republish(&self) -> Result<(), OwnerError> {
+        let puts = self.puts().await?;
+        self.registry.publish_puts(puts);
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// Serves these drivers, each as soon as it is ready.
+    fn publish(&self, path: &Path, config: Config, puts: BTreeMap<String, Digest>) {
+        self.refresh.seen.lock().config = Stamp::of(path);
+        *self.refresh.wished.lock() = Wished { config, puts };
+        self.serve_wished(Some(path));
+    }
+
+    fn publish_puts(&self, puts: BTreeMap<String, Digest>) {
+        self.refresh.wished.lock().puts = puts;
+        self.serve_wished(None);
+    }
+
+    fn serve_wished(&self, path: Option<&Path>) {
+        let Wished { mut config, puts } = self.refresh.wished.lock().clone();
+        let from_config: Vec<String> = config.drivers.keys().cloned().collect();
+        for (name, digest) in puts {
+            let path = self.state.driver(digest);
+            let entry = || put_entry(path, digest);
+            config.drivers.entry(name).or_insert_with(entry);
+        }
+        self.change(|served| {
+            if let Some(path) = path {
+                served.path = path.to_owned();
+            }
+            served.trouble = None;
+            let mut before = std::mem::take(&mut served.drivers);
+            for (name, entry) in &config.drivers {
+                let source = match from_config.contains(name) {
+                    true => DriverSource::Config,
+                    false => DriverSource::Put,
+                };
+                let unknown = || ServedDriver {
+                    source,
+                    status: DriverStatus::Compiling,
+                    current: None,
+                    trouble: None,
+                };
+                let known = before.remove(name).filter(|known| known.source == source);
+                if let DriverEntry::Wasm(_) = entry {
+                    served
+                        .drivers
+                        .insert(name.clone(), known.unwrap_or_else(unknown));
+                }
+            }
+            served.config = Arc::new(config);
+        });
+        *self.refresh.asked.lock() = true;
+        self.refresh.wake.notify_all();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Served)) {
+        self.served.send_modify(|served| {
+            let mut changed = (**served).clone();
+            change(&mut changed);
+            changed.number += 1;
+            *served = Arc::new(changed);
+        });
+    }
+
+    /// Looks at every file once, and reads and has compiled what has changed.
+    fn look(&self) {
+        let mut seen = self.refresh.seen.lock();
+        self.look_at_config(&mut seen);
+        let served = self.served();
+        let folder = served.path.parent().unwrap_or(Path::new(".")).to_owned();
+        let drivers = &served.config.drivers;
+        seen.drivers.retain(|name, _| drivers.contains_key(name));
+        for (name, entry) in drivers {
+            if let DriverEntry::Wasm(wasm) = entry {
+                let now = (wasm.clone(), Stamp::of(&folder.join(&wasm.path)));
+                if seen.drivers.get(name) != Some(&now) {
+                    self.renew(name, entry, &folder, &served.config);
+                    seen.drivers.insert(name.clone(), now);
+                }
+            }
+        }
+    }
+
+    fn look_at_config(&self, seen: &mut Seen) {
+        let path = self.served().path.clone();
+        let stamp = Stamp::of(&path);
+        if stamp == seen.config {
+            return;
+        }
+        seen.config = stamp;
+        match read_config(&path) {
+            Ok(config) => {
+                self.refresh.wished.lock().config = config;
+                self.serve_wished(None);
+                tracing::info!(file = %path.display(), "the operator's file was read again");
+            }
+            Err(error) => {
+                let trouble = text::chain(&error);
+                tracing::warn!(file = %path.display(), error = trouble, "the operator's file cannot be used; the one before goes on");
+                self.change(|served| served.trouble = Some(trouble));
+            }
+        }
+    }
+
+    /// Reads a driver and has it compiled. New runs take it when that has succeeded.
+    fn renew(&self, name: &str, entry: &DriverEntry, folder: &Path, config: &Config) {
+        let loaded = drivers::resolve(name, entry, folder, false)
+            .map_err(|error| text::chain(&error))
+            .and_then(|driver| self.load(driver, config));
+        match &loaded {
+            Ok(driver) => {
+                tracing::info!(driver = name, digest = %driver.digest, "the driver is ready");
+            }
+            Err(trouble) => {
+                tracing::warn!(driver = name, error = trouble, "the driver cannot be used");
+            }
+        }
+        self.change(|served| {
+            let Some(known) = served.drivers.get_mut(name) else {
+                return;
+            };
+            match loaded {
+                Ok(driver) => {
+                    known.status = DriverStatus::Ready;
+                    known.current = Some(Arc::new(driver));
+                    known.trouble = None;
+                }
+                Err(trouble) => {
+                    known.status = DriverStatus::Refused;
+                    known.trouble = Some(trouble);
+                }
+            }
+        });
+    }
+
+    fn load(&self, driver: Driver, config: &Config) -> Result<Driver, String> {
+        let is_new = |served: &Served| {
+            let known = served.drivers.get(&driver.name);
+            let current = known.and_then(|known| known.current.as_ref());
+            current.is_none_or(|current| current.digest != driver.digest)
+        };
+        if is_new(&self.served()) {
+            self.change(|served| {
+                if let Some(known) = served.drivers.get_mut(&driver.name) {
+                    known.status = DriverStatus::Compiling;
+                }
+            });
+        }
+        let wasm = self.wasm(config).map_err(|error| text::chain(&error))?;
+        let settings = Arc::clone(&driver.config);
+        let loaded = wasm.load(
+            &driver.name,
+            driver.digest,
+            &driver.bytes,
+            driver.limits,
+            settings,
+        );
+        match loaded {
+            Ok(_) => Ok(driver),
+            Err(error) => Err(text::chain(&error)),
+        }
+    }
+}
+
+fn read_config(path: &Path) -> Result<Config, OwnerError> {
+    let documents = read_files(std::slice::from_ref(&path.to_owned()));
+    let documents = documents.map_err(OwnerError::Config)?;
+    let config = documents.configs.into_iter().next();
+    config
+        .map(|config| config.value)
+        .ok_or_else(|| OwnerError::Field {
+            field: "/config",
+            why: format!("`{}` has no `drivers`", path.display()),
+        })
+}
+
+fn keep_up(owner: &Weak<Owner>) {
+    loop {
+        let Some(owner) = owner.upgrade() else { return };
+        owner.registry.look();
+        let mut asked = owner.registry.refresh.asked.lock();
+        if !*asked {
+            owner.registry.refresh.wake.wait_for(&mut asked, LOOK);
+        }
+        *asked = false;
+    }
+}
+
+/// An entry for a driver that a client has put: no grants, and no other bytes than those.
+fn put_entry(path: PathBuf, digest: Digest) -> DriverEntry {
+    DriverEntry::Wasm(WasmDriver {
+        path,
+        digest: Some(digest),
+        grants: Grants::default(),
+        limits: Limits::default(),
+        kinds: Vec::new(),
+        config: Map::new(),
+    })
+}

@@ -1,0 +1,105 @@
+//! What a host serves: each driver by its name, with the bytes that new runs take.
+
+use super::super::OwnerError;
+use crate::documents::{Config, DriverEntry, Pipeline};
+use crate::drivers::Driver;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Where a driver comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriverSource {
+    /// From the operator's file.
+    Config,
+    /// From a client.
+    Put,
+}
+
+/// Whether a driver can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriverStatus {
+    /// New runs take it.
+    Ready,
+    /// It is being compiled; where there was one before it, new runs take that.
+    Compiling,
+    /// It cannot be used; where there was one before it, new runs take that.
+    Refused,
+}
+
+/// Every driver of a host.
+#[derive(Debug, Clone, Default)]
+pub struct Served {
+    /// Grows with each change; zero before anything is served.
+    pub(super) number: u64,
+    /// The operator's file, absolute.
+    pub(super) path: PathBuf,
+    /// Its entries, and one without grants for each driver that a client has put.
+    pub(super) config: Arc<Config>,
+    /// What is wrong with the file, where it cannot be used as it is now.
+    pub trouble: Option<String>,
+    /// The drivers by name.
+    pub drivers: BTreeMap<String, ServedDriver>,
+}
+
+/// One driver of a host.
+#[derive(Debug, Clone)]
+pub struct ServedDriver {
+    /// Where it comes from.
+    pub source: DriverSource,
+    /// Whether it can be used.
+    pub status: DriverStatus,
+    /// What new runs take.
+    pub current: Option<Arc<Driver>>,
+    /// Why not what is there now.
+    pub trouble: Option<String>,
+}
+
+impl Served {
+    /// Whether each driver of a pipeline can be used or cannot, and none is still to be compiled for the first time.
+    pub(super) fn is_settled(&self, pipeline: &Pipeline) -> bool {
+        let mut steps = pipeline.steps.iter();
+        steps.all(|step| match self.drivers.get(&step.driver) {
+            Some(driver) => driver.current.is_some() || driver.status != DriverStatus::Compiling,
+            None => true,
+        })
+    }
+
+    /// The drivers that a pipeline names.
+    pub(super) fn used(&self, pipeline: &Pipeline) -> Result<BTreeMap<String, Driver>, OwnerError> {
+        let mut used = BTreeMap::new();
+        for (index, step) in pipeline.steps.iter().enumerate() {
+            let name = &step.driver;
+            let Some(driver) = self.drivers.get(name) else {
+                return Err(self.unusable(index, name));
+            };
+            let Some(current) = &driver.current else {
+                let why = driver.trouble.as_deref().unwrap_or("it is not there");
+                return Err(OwnerError::Conflict(format!(
+                    "driver `{name}` cannot be used: {why}"
+                )));
+            };
+            used.insert(name.clone(), (**current).clone());
+        }
+        Ok(used)
+    }
+
+    pub(super) fn unusable(&self, index: usize, name: &str) -> OwnerError {
+        if let Some(DriverEntry::Native(_)) = self.config.drivers.get(name) {
+            return OwnerError::Conflict(format!(
+                "driver `{name}` is native, and this host has no broker to reach it over"
+            ));
+        }
+        let file = self.path.display();
+        OwnerError::Pipeline {
+            field: format!("/steps/{index}/driver"),
+            why: format!(
+                "there is no driver `{name}`; add it to `{file}`: `{name}: {{path: {name}.wasm}}`, or PUT /drivers/{name}"
+            ),
+        }
+    }
+}

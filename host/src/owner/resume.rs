@@ -1,0 +1,287 @@
+//! Runs that the store has: taken up again, in a new round, or once more from the same snapshots.
+
+use super::carry::resource_of;
+use super::timers::Due;
+use super::{Accepted, Owner, OwnerError};
+use crate::catalog::keep_resource;
+use crate::clock;
+use crate::documents::Config;
+use crate::launch::{self, Launch, Order};
+use crate::runs::{StoredRun, Traces};
+use crate::store::Batch;
+use beltline_engine::{Input, Phase, Refusal, RunId, events};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Paths that a run keeps, where they are no longer what they were.
+#[derive(Debug, Clone, Default)]
+pub struct Anew {
+    /// The operator's file; absolute.
+    pub config: Option<PathBuf>,
+    /// The directory to work on; absolute.
+    pub workspace: Option<PathBuf>,
+    /// The out folder; absolute.
+    pub out: Option<PathBuf>,
+}
+
+impl Anew {
+    fn is_given(&self) -> bool {
+        self.config.is_some() || self.workspace.is_some() || self.out.is_some()
+    }
+
+    fn apply(&self, stored: &mut StoredRun) {
+        let record = Arc::make_mut(&mut stored.record);
+        if let Some(config) = &self.config {
+            record.config.clone_from(config);
+        }
+        if let Some(workspace) = &self.workspace {
+            record.workspace = Some(workspace.clone());
+        }
+        if let Some(out) = &self.out {
+            record.out.clone_from(out);
+            record.out_given = true;
+        }
+    }
+}
+
+impl Owner {
+    /// Takes up every run that has not ended, and every resource that is to be looked at again.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn take_up_all(self: &Arc<Self>) -> Result<usize, OwnerError> {
+        let open = self.runs.open().await?;
+        let count = open.len();
+        for (id, record) in open {
+            self.take_up(id, &format!("{}/{}", record.kind, record.resource));
+        }
+        for (kind, name, record) in self.runs.resyncs().await? {
+            self.timers.set(record.at_ms, Due::Resync(kind, name));
+        }
+        self.fill();
+        Ok(count)
+    }
+
+    fn take_up(&self, id: RunId, resource: &str) {
+        let (inbox, _) = mpsc::unbounded_channel();
+        let mut carried = self.carried.lock();
+        // A run that is stored is carried, however many there are.
+        if carried.take(id, resource, inbox, 0, usize::MAX).is_ok() {
+            carried.made(id, false);
+        }
+    }
+
+    /// Takes up one run that nobody carries; nothing where somebody does.
+    ///
+    /// # Errors
+    /// Where there is no such run.
+    pub(super) async fn adopt(self: &Arc<Self>, id: RunId) -> Result<(), OwnerError> {
+        let record = self.runs.record(id).await?;
+        let record = record.ok_or_else(|| OwnerError::no_run(id))?;
+        self.take_up(id, &format!("{}/{}", record.kind, record.resource));
+        self.fill();
+        Ok(())
+    }
+
+    /// Has a run go on that was cut off. Says whether it had not ended.
+    ///
+    /// # Errors
+    /// Where there is no such run, or what it needs is not there.
+    pub async fn resume(self: &Arc<Self>, id: RunId, anew: &Anew) -> Result<bool, OwnerError> {
+        if self.is_carried(id) {
+            return Ok(true);
+        }
+        let mut stored = self.stored(id).await?;
+        if stored.run.is_ended() {
+            return Ok(false);
+        }
+        if self.end_overdue(&stored).await? {
+            return Ok(true);
+        }
+        anew.apply(&mut stored);
+        // What it lacks is said to whoever asks, and not found out later.
+        self.reopen(stored.clone()).await?;
+        if anew.is_given() {
+            self.runs.amend(&stored).await?;
+        }
+        self.adopt(id).await?;
+        Ok(true)
+    }
+
+    /// Has an ended run go on in a new round. That is durable when this returns.
+    ///
+    /// # Errors
+    /// [`OwnerError::Conflict`] where it has not ended or has no such step, or what it needs is not there.
+    pub async fn retry(
+        self: &Arc<Self>,
+        id: RunId,
+        from: Option<&str>,
+        anew: &Anew,
+    ) -> Result<(), OwnerError> {
+        let mut stored = self.stored(id).await?;
+        let from = from.map(|step| step_index(&stored, step)).transpose()?;
+        let input = Input::Retry { from };
+        match stored.run.refuses(&input) {
+            None => {}
+            Some(Refusal::NotEnded { status }) => {
+                return Err(OwnerError::Conflict(format!(
+                    "the run has not ended: it is {status}; `belt runs resume` has it go on"
+                )));
+            }
+            Some(refusal) => return Err(OwnerError::Conflict(refusal.to_string())),
+        }
+        anew.apply(&mut stored);
+        self.reopen(stored.clone()).await?;
+        if anew.is_given() {
+            self.runs.amend(&stored).await?;
+        }
+        let epoch = stored.run.head.epoch.saturating_add(1);
+        for input in [Input::Claim { epoch }, input] {
+            self.fold(&mut stored, &input).await?;
+        }
+        self.runs.store().sync(stored.head).await?;
+        self.take_up(id, &resource_of(&stored));
+        self.fill();
+        Ok(())
+    }
+
+    /// Folds one input into a run that nobody moves, and writes it.
+    async fn fold(&self, stored: &mut StoredRun, input: &Input) -> Result<(), OwnerError> {
+        let Some(after) = stored.run.on(input, clock::now_ms()) else {
+            return Ok(());
+        };
+        let traces = Traces {
+            events: events(Some(&stored.run), &after),
+            ..Traces::default()
+        };
+        stored.head = self.runs.save(stored, &after, &traces).await?;
+        stored.run = Arc::new(after);
+        Ok(())
+    }
+
+    /// Makes a new run of the same snapshots, with the drivers of today's grants and yesterday's bytes.
+    ///
+    /// # Errors
+    /// What it needs is not there, or the operator has pinned something else.
+    pub async fn rerun(self: &Arc<Self>, id: RunId, anew: &Anew) -> Result<Accepted, OwnerError> {
+        let mut stored = self.stored(id).await?;
+        anew.apply(&mut stored);
+        let (config, entries) = self.entries_of(&stored.record.config)?;
+        let used = launch::same(&stored, &entries, &self.state)?;
+        let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
+        let pipeline = (*stored.pipeline).clone();
+        let prepared = launch::prepare(pipeline, used, &entries, config, wasm, &self.state)?;
+        let record = &stored.record;
+        let launch = prepared.new_run(
+            Order {
+                id: launch::new_id(),
+                event: record.event.clone(),
+                resource: (&stored).into(),
+                workspace: record.workspace.clone(),
+                archive: record.archive,
+                out: record.out_given.then(|| record.out.clone()),
+                rerun_of: Some(id),
+            },
+            &self.state,
+        )?;
+        prepared.keep(&launch, &self.state)?;
+        self.carry_with_resource(launch).await
+    }
+
+    /// Carries a new run of a resource that may have gone since.
+    async fn carry_with_resource(self: &Arc<Self>, launch: Launch) -> Result<Accepted, OwnerError> {
+        let record = &launch.stored.record;
+        let found = self
+            .catalog
+            .resource(&record.kind, &record.resource)
+            .await?;
+        let mut along = Batch::new();
+        let mut kept = None;
+        if let Some(mut found) = found {
+            found.record.run = Some(launch.stored.run.id);
+            along = keep_resource(along, &found.record, Some(found.revision), false);
+            kept = Some(found.record);
+        }
+        let stored = launch.stored.clone();
+        self.carry(launch, along).await?;
+        Ok(Accepted {
+            resource: kept,
+            stored,
+            notes: Vec::new(),
+        })
+    }
+
+    /// A run, loaded.
+    ///
+    /// # Errors
+    /// Where there is none, or a record of it cannot be read.
+    pub async fn stored(&self, id: RunId) -> Result<StoredRun, OwnerError> {
+        let stored = self.runs.load(id).await?;
+        stored.ok_or_else(|| OwnerError::no_run(id))
+    }
+
+    /// A run that is to go on, with what performs its steps and the inputs to begin with; `None` where it has ended.
+    pub(super) async fn reopened(
+        &self,
+        id: RunId,
+    ) -> Result<Option<(Launch, Vec<Input>)>, OwnerError> {
+        let stored = self.stored(id).await?;
+        if stored.run.is_ended() || self.end_overdue(&stored).await? {
+            return Ok(None);
+        }
+        let is_known = self.carried.lock().know(id);
+        let epoch = stored.run.head.epoch.saturating_add(1);
+        let claim = (!is_known).then_some(Input::Claim { epoch });
+        let launch = self.reopen(stored).await?;
+        Ok(Some((launch, claim.into_iter().collect())))
+    }
+
+    async fn reopen(&self, stored: StoredRun) -> Result<Launch, OwnerError> {
+        let (_, entries) = self.entries_of(&stored.record.config)?;
+        let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
+        Ok(launch::reopen(stored, &entries, wasm, &self.state)?)
+    }
+
+    /// The drivers of an operator's file, as it is today.
+    fn entries_of(&self, config: &Path) -> Result<(PathBuf, Arc<Config>), OwnerError> {
+        self.registry.entries_of(config)
+    }
+
+    /// Ends a run whose own time is over. That takes no drivers, which may be gone by now. Attempts that died with
+    /// their host are not looked at: they start again.
+    async fn end_overdue(&self, stored: &StoredRun) -> Result<bool, OwnerError> {
+        let now_ms = clock::now_ms();
+        let until_ms = match stored.run.head.phase {
+            Phase::Running {
+                deadline_ms: until_ms,
+            }
+            | Phase::Cancelling { until_ms } => until_ms,
+            Phase::Ended { .. } => return Ok(false),
+        };
+        if until_ms > now_ms {
+            return Ok(false);
+        }
+        let mut stored = stored.clone();
+        self.fold(&mut stored, &Input::Tick).await?;
+        self.runs.store().sync(stored.head).await?;
+        let feed = self.feed(stored.run.id);
+        feed.begin(&stored.run);
+        self.feeds.forget(stored.run.id, feed);
+        Ok(stored.run.is_ended())
+    }
+}
+
+fn step_index(stored: &StoredRun, id: &str) -> Result<u32, OwnerError> {
+    let steps = &stored.pipeline.steps;
+    let found = (0_u32..).zip(steps).find(|(_, step)| step.id == id);
+    found.map(|(index, _)| index).ok_or_else(|| {
+        let known = steps.iter().map(|step| step.id.as_str());
+        let known = known.collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { "none" } else { &known };
+        OwnerError::Field {
+            field: "/from",
+            why: format!("the run has no step `{id}`; it has {known}"),
+        }
+    })
+}

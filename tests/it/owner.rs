@@ -1,0 +1,135 @@
+//! One state folder, many commands: its owner carries the runs, and every other command is its client.
+
+use crate::belt::{Bench, Said};
+use crate::live::Live;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
+fn runs(bench: &Bench, args: &[&str]) -> Said {
+    bench.belt(&[&["runs"], args, &["--state", "state"]].concat())
+}
+
+fn listed(bench: &Bench) -> Vec<Value> {
+    let said = runs(bench, &["list", "-o", "json"]);
+    said.json().as_array().unwrap().clone()
+}
+
+/// A resource of another name in a file of its own.
+fn other_resource(bench: &Bench, name: &str) {
+    let file = format!("{name}.yaml");
+    bench.write(&file, format!("name: {name}\nresource: app\nspec: {{}}\n"));
+}
+
+fn run_of(bench: &Bench, name: &str) -> Live {
+    fs::create_dir_all(bench.path("work")).unwrap();
+    let resource = format!("{name}.yaml");
+    let args = [
+        "run",
+        "-f",
+        "pipeline.yaml",
+        "-r",
+        &resource,
+        "--state",
+        "state",
+    ];
+    Live::start(bench.command(&[&args[..], &["--workspace", "work"]].concat()))
+}
+
+#[test]
+fn others_see_and_move_the_runs_of_the_owner() {
+    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
+    let mut owner = Live::run(&bench, &[]);
+    owner.until("at the gate");
+    let socket = fs::symlink_metadata(bench.path("state/belt.sock")).unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+
+    let all = listed(&bench);
+    assert_eq!((all.len(), &all[0]["status"]), (1, &Value::from("running")));
+    assert!(all[0].get("cut_off").is_none());
+    let said = runs(&bench, &["logs"]);
+    assert!(said.stdout.contains("at the gate"), "{said:?}");
+    let said = runs(&bench, &["wait", "--timeout", "1ms"]);
+    assert_eq!(said.code, 4, "{said:?}");
+
+    let said = runs(&bench, &["cancel", "--force"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.stdout.contains("cancelled"), "{said:?}");
+    assert_eq!(owner.end().code, 3);
+}
+
+#[test]
+fn an_owner_stays_until_the_runs_of_others_have_ended() {
+    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
+    other_resource(&bench, "one");
+    other_resource(&bench, "two");
+    let mut owner = run_of(&bench, "one");
+    owner.until("at the gate");
+    // Its own step looks for another file, so that it can end alone.
+    bench.pipeline("", &["{id: second, driver: gate}"]);
+    let mut second = run_of(&bench, "two");
+    second.until("at the gate");
+    let first = listed(&bench)[1]["run"].as_str().unwrap().to_owned();
+    assert_eq!(runs(&bench, &["cancel", &first, "--force"]).code, 3);
+    owner.until("note: 1 more runs of others are carried here; waiting for their end");
+    bench.write("work/second.open", "");
+    assert_eq!(second.end().code, 0);
+    assert_eq!(owner.end().code, 3);
+}
+
+#[test]
+fn runs_of_one_resource_never_overlap() {
+    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
+    let mut first = Live::run(&bench, &[]);
+    first.until("at the gate");
+    let mut second = Live::run(&bench, &[]);
+    second.until("driver gate");
+    let statuses = || -> Vec<_> {
+        let all = listed(&bench);
+        all.iter()
+            .map(|run| run["status"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // It has been taken, and waits.
+    while statuses().len() < 2 {}
+    assert_eq!(statuses(), ["pending", "running"]);
+    bench.write("work/gate.open", "");
+    assert_eq!(first.end().code, 0);
+    assert_eq!(second.end().code, 0);
+    let all = listed(&bench);
+    let at = |run: &Value, key: &str| run[key].as_str().unwrap().to_owned();
+    assert!(at(&all[0], "ended_at") >= at(&all[1], "ended_at"));
+}
+
+#[test]
+fn a_client_takes_the_folder_over_when_the_owner_dies_and_both_runs_end() {
+    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
+    for name in ["one", "two", "three"] {
+        other_resource(&bench, name);
+    }
+    let mut owner = run_of(&bench, "one");
+    owner.until("at the gate");
+    let mut clients: Vec<_> = ["two", "three"].map(|name| run_of(&bench, name)).into();
+    for client in &mut clients {
+        client.until("at the gate");
+    }
+    owner.kill();
+    for client in &mut clients {
+        client.until("the owner of the state is gone");
+    }
+    bench.write("work/gate.open", "");
+    for client in clients {
+        let said = client.end();
+        assert_eq!(said.code, 0, "{}", said.stderr);
+    }
+    let all = listed(&bench);
+    let statuses: Vec<_> = all
+        .iter()
+        .map(|run| run["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["succeeded", "succeeded", "running"]);
+    assert_eq!(all[2]["cut_off"], true);
+    let said = runs(&bench, &["resume", all[2]["run"].as_str().unwrap()]);
+    assert_eq!(said.code, 0, "{said:?}");
+}
