@@ -17,7 +17,7 @@ use crate::state::StateFolder;
 use crate::store::Embedded;
 use crate::text;
 use crate::view::RunView;
-use crate::wasm::{Cache, HostSettings, Notice, WasmHost};
+use crate::wasm::{Cache, Compiler, HostSettings, Notice, WasmHost};
 use anyhow::Context;
 use beltline_engine::{Input, Run, RunId};
 use std::collections::BTreeMap;
@@ -140,6 +140,7 @@ pub(super) fn sandbox(config: &Config, format: Format) -> Result<WasmHost, Stop>
     let settings = HostSettings {
         guest_memory: config.guest_memory,
         cache: cache.ok(),
+        compiler: Some(Compiler::this_executable()),
     };
     WasmHost::new(settings, Arc::new(tell)).map_err(Stop::fault)
 }

@@ -105,7 +105,7 @@ impl LaunchError {
     pub fn is_fault(&self) -> bool {
         match self {
             LaunchError::State(_) => true,
-            LaunchError::Load { source, .. } => matches!(source, LoadError::Engine(_)),
+            LaunchError::Load { source, .. } => source.is_fault(),
             LaunchError::Folder { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::StorageFull
