@@ -15,6 +15,7 @@ mod runs;
 mod stop;
 mod up;
 
+use crate::wasm::{self, Order};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::ExitCode;
@@ -63,6 +64,17 @@ enum Format {
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    // Before anything else: a host asks for it, no person does.
+    if args.next().is_some_and(|verb| verb == wasm::VERB) {
+        return match Order::read(args) {
+            Some(order) => wasm::compile_driver(order),
+            None => {
+                let kept = anyhow::anyhow!("`{}` is for belt itself", wasm::VERB);
+                Stop::invalid(kept).report()
+            }
+        };
+    }
     let cli = Cli::parse();
     raise_open_files();
     let done = match cli.verb {

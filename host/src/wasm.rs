@@ -6,8 +6,10 @@
 
 mod budget;
 mod cache;
+mod compiler;
 mod engine;
 mod loader;
+mod once;
 
 mod attempt;
 mod context;
@@ -27,6 +29,7 @@ pub use attempt::Attempt;
 pub use bindings::beltline::driver::types::{Failure as GuestFailure, Request, RetryHint, RunInfo};
 pub use budget::Admission;
 pub use cache::{CACHE_BYTES_MAX, Cache, CacheError};
+pub use compiler::{CompileLimit, CompileLimits, Compiler, Order, VERB, compile_driver};
 pub use context::{RunContext, StepSummary};
 pub use ended::Ended;
 pub use limits::{Limits, MESSAGE_BYTES, OverLimit};

@@ -43,6 +43,7 @@ pub fn measure(effort: Effort, table: &mut Table) {
         let settings = HostSettings {
             guest_memory: None,
             cache,
+            compiler: None,
         };
         WasmHost::new(settings, Arc::new(|_| {})).expect("wasmtime starts here")
     };

@@ -54,6 +54,7 @@ fn host(guest_memory: u64) -> WasmHost {
     let settings = HostSettings {
         guest_memory,
         cache,
+        compiler: None,
     };
     WasmHost::new(settings, Arc::new(|_| {})).unwrap()
 }

@@ -32,6 +32,9 @@ mod state;
 mod state_damage;
 mod state_disk;
 
+mod compile_child;
+mod compile_limits;
+mod compile_made;
 mod compiled;
 mod component;
 mod crowd;

@@ -96,6 +96,7 @@ impl Host {
         let settings = HostSettings {
             guest_memory: Some(128 << 20),
             cache: None,
+            compiler: None,
         };
         let wasm = WasmHost::new(settings, Arc::new(|_| {})).unwrap();
         let state = StateFolder::locate(Some(&bench.path("state"))).unwrap();

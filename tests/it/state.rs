@@ -1,7 +1,6 @@
 //! The state folder from outside: missing, empty, in use, asked for what is not there.
 
 use crate::belt::Bench;
-use crate::live::Live;
 use serde_json::json;
 
 #[test]

@@ -35,8 +35,9 @@ pub struct Problem {
     /// The same, where Conveyor has it.
     pub error: String,
     /// What is wrong with which field.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldProblem>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<FieldProblem>)]
+    pub errors: Box<[FieldProblem]>,
 }
 
 /// What is wrong with a field.
@@ -58,7 +59,7 @@ impl Problem {
             status: status.as_u16(),
             error: detail.clone(),
             detail,
-            errors: Vec::new(),
+            errors: Box::default(),
         }
     }
 
@@ -76,10 +77,10 @@ impl Problem {
         };
         Problem {
             error,
-            errors: vec![FieldProblem {
+            errors: Box::new([FieldProblem {
                 field: field.to_owned(),
                 message: message.clone(),
-            }],
+            }]),
             ..Problem::invalid(message)
         }
     }
@@ -111,7 +112,7 @@ impl Problem {
             })
             .collect();
         Problem {
-            errors,
+            errors: errors.into(),
             ..Problem::invalid(lines.join("\n"))
         }
     }
@@ -124,7 +125,7 @@ impl Problem {
             OwnerError::Pipeline { field, why } => return Problem::field(field, why),
             OwnerError::Override(_) => return Problem::field("/context", words()),
             OwnerError::Inspect(_) | OwnerError::Config(_) => StatusCode::BAD_REQUEST,
-            OwnerError::NotFound { .. } => StatusCode::NOT_FOUND,
+            OwnerError::NotFound { .. } | OwnerError::NoRun(_) => StatusCode::NOT_FOUND,
             OwnerError::Exists { .. } | OwnerError::Conflict(_) | OwnerError::Repeated => {
                 StatusCode::CONFLICT
             }
@@ -157,7 +158,7 @@ impl Problem {
             .collect();
         let lines: Vec<_> = errors.iter().map(|one| one.message.clone()).collect();
         Problem {
-            errors,
+            errors: errors.into(),
             ..Problem::invalid(lines.join("\n"))
         }
     }
@@ -173,13 +174,15 @@ fn pointer_of(message: &str) -> String {
 }
 
 fn of_launch(error: &LaunchError) -> StatusCode {
-    match error {
-        LaunchError::State(error) => of_state(error),
-        LaunchError::Folder { source, .. } if is_full(source.kind()) => {
-            StatusCode::INSUFFICIENT_STORAGE
-        }
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    if let LaunchError::State(error) = error {
+        return of_state(error);
     }
+    if let LaunchError::Folder { source, .. } = error
+        && is_full(source.kind())
+    {
+        return StatusCode::INSUFFICIENT_STORAGE;
+    }
+    StatusCode::INTERNAL_SERVER_ERROR
 }
 
 fn of_state(error: &StateError) -> StatusCode {

@@ -97,7 +97,7 @@ pub(super) async fn version(
 ) -> Result<Json<Value>, Problem> {
     let found = owner.catalog().version(&kind, &name, version).await?;
     let found = found.ok_or_else(|| missing(&kind, &name))?;
-    Ok(Json(plain(&found.record)))
+    Ok(Json(plain(&found.record).into()))
 }
 
 /// Change a resource; a change of its spec or its pipeline starts a run
@@ -173,33 +173,31 @@ fn missing(kind: &str, name: &str) -> Problem {
 }
 
 /// The resource itself, and its generation.
-fn plain(record: &ResourceRecord) -> Value {
+fn plain(record: &ResourceRecord) -> Map<String, Value> {
     let resource = serde_json::to_value(&record.resource).expect("a resource has string keys");
-    match resource {
-        Value::Object(mut fields) => {
-            fields.insert("generation".to_owned(), Value::from(record.generation));
-            Value::Object(fields)
-        }
-        other => other,
-    }
+    let fields = resource.as_object().cloned();
+    let mut fields = fields.expect("a resource is a mapping");
+    fields.insert("generation".to_owned(), Value::from(record.generation));
+    fields
 }
 
 /// A resource with its last run, and what that run's drivers answered.
 async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Problem> {
     let mut shown = plain(&record);
     let Some(id) = record.run else {
-        return Ok(shown);
+        return Ok(shown.into());
     };
     // Runs go before their resources do.
     let Some(stored) = owner.runs().load(id).await? else {
-        return Ok(shown);
+        return Ok(shown.into());
     };
     let results = results(owner, &stored).await?;
-    shown["last_run"] = json!({"run": id.to_string(), "status": stored.run.status()});
+    let last_run = json!({"run": id.to_string(), "status": stored.run.status()});
+    shown.insert("last_run".to_owned(), last_run);
     if let Some(Value::Object(metadata)) = shown.get_mut("metadata") {
         metadata.extend(results);
     }
-    Ok(shown)
+    Ok(shown.into())
 }
 
 fn is_result(key: &str) -> bool {

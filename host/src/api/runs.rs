@@ -242,10 +242,7 @@ impl Owner {
 }
 
 fn no_such_run(id: RunId) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        format!("there is no run {id}; `belt runs list` names those there are"),
-    )
+    OwnerError::NoRun(id).into()
 }
 
 fn wait_of(query: &WaitQuery) -> Result<Option<Duration>, Problem> {

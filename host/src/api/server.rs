@@ -53,6 +53,7 @@ pub enum Listening {
 }
 
 /// Takes connections until it is told to end.
+#[derive(Clone)]
 pub struct Server {
     service: Router,
     places: Arc<Semaphore>,
@@ -67,6 +68,13 @@ impl Server {
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             ends,
         }
+    }
+
+    /// Waits until every connection has ended.
+    pub async fn until_quiet(&self) {
+        let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        // It fails only where the semaphore is closed, which it never is.
+        let _ = self.places.acquire_many(all).await;
     }
 
     /// Serves a listener until the end; then no connection is taken any more, and those there are end with their request.

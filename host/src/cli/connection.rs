@@ -5,7 +5,7 @@
 
 use super::stop::Stop;
 use super::{Format, output};
-use crate::api::{self, Listening, Server};
+use crate::api::{self, Listening, SOCKET, Server};
 use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::documents::Config;
@@ -13,7 +13,7 @@ use crate::owner::{OPEN_MAX, Owner, SLOTS, Settings};
 use crate::state::StateFolder;
 use crate::store::{Embedded, StoreError};
 use crate::text;
-use crate::wasm::{Cache, HostSettings, Notice, Tell, WasmHost};
+use crate::wasm::{Cache, Compiler, HostSettings, Notice, Tell, WasmHost};
 use anyhow::Context;
 use clap::Args;
 use std::fs;
@@ -70,6 +70,7 @@ pub(super) struct Owned {
     pub(super) owner: Arc<Owner>,
     runs: Option<Runtime>,
     serving: Option<Runtime>,
+    server: Server,
     ends: watch::Sender<bool>,
 }
 
@@ -203,6 +204,17 @@ impl Connection {
         Ok(())
     }
 
+    /// What there is to see, also where the owner has ended since.
+    pub(super) fn see<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Stop> {
+        match (block_on(self.client.get(path)), &self.folder) {
+            (Err(ClientError::Unreachable { .. }), Some(state)) if self.owned.is_none() => {
+                let looking = Connection::looking(state.clone())?;
+                Ok(block_on(looking.client.get(path))?)
+            }
+            (found, _) => Ok(found?),
+        }
+    }
+
     /// Whether paths mean the same here and there.
     pub(super) fn is_local(&self) -> bool {
         self.folder.is_some()
@@ -236,7 +248,7 @@ fn wait_for(error: StoreError, give_up_ms: u64) -> Result<(), Stop> {
     if !matches!(error, StoreError::Locked { .. }) || clock::now_ms() > give_up_ms {
         return Err(error.into());
     }
-    block_on(tokio::time::sleep(TRY_PAUSE));
+    block_on(async { tokio::time::sleep(TRY_PAUSE).await });
     Ok(())
 }
 
@@ -275,6 +287,7 @@ fn host_settings(config: &Config) -> HostSettings {
     HostSettings {
         guest_memory: config.guest_memory,
         cache: cache.ok(),
+        compiler: Some(Compiler::this_executable()),
     }
 }
 
@@ -307,18 +320,20 @@ impl Owned {
 
     /// One that nobody else reaches.
     fn quiet(owner: Arc<Owner>, runs: Runtime) -> Self {
+        let ends = watch::Sender::new(false);
+        let server = Server::new(api::service(Arc::clone(&owner)), ends.subscribe());
         Owned {
             owner,
             runs: Some(runs),
             serving: None,
-            ends: watch::Sender::new(false),
+            server,
+            ends,
         }
     }
 
     /// Serves one more listener.
     pub(super) fn listen(&self, listening: Listening) {
-        let service = api::service(Arc::clone(&self.owner));
-        let server = Server::new(service, self.ends.subscribe());
+        let server = self.server.clone();
         if let Some(serving) = &self.serving {
             serving.spawn(async move { server.serve(listening).await });
         }
@@ -352,8 +367,13 @@ impl Owned {
         self.owner.close();
         let _ = self.ends.send(true);
         if let Some(serving) = self.serving.take() {
-            serving.shutdown_timeout(END_TIME_MAX);
+            let quiet =
+                async { tokio::time::timeout(END_TIME_MAX, self.server.until_quiet()).await };
+            // Who still listens then is cut off.
+            let _ = serving.block_on(quiet);
+            serving.shutdown_background();
         }
+        let _ = fs::remove_file(self.owner.state().root().join(SOCKET));
         if let Some(failure) = self.owner.store().compaction_failure() {
             let failure = anyhow::Error::new(failure);
             output::notice(&format!(

@@ -49,9 +49,7 @@ pub(super) fn follow(
         }
     }
     progress.finish();
-    Ok(block_on(
-        connection.client.get(&format!("/runs/{}", run.run)),
-    )?)
+    connection.see(&format!("/runs/{}", run.run))
 }
 
 /// The owner is gone: somebody takes the folder, and the run goes on.
@@ -188,7 +186,7 @@ fn leave(why: &str) -> ! {
 
 enum Now {
     Fault(String),
-    Event(String, EventView),
+    Event(String, Box<EventView>),
     Line(String, LogLine),
     Other,
 }
@@ -199,9 +197,8 @@ async fn next(stream: &mut Stream) -> Result<Option<Now>, Stop> {
     };
     let id = event.id;
     Ok(Some(match event.name.as_str() {
-        "event" => {
-            serde_json::from_str(&event.data).map_or(Now::Other, |view| Now::Event(id, view))
-        }
+        "event" => serde_json::from_str(&event.data)
+            .map_or(Now::Other, |view| Now::Event(id, Box::new(view))),
         "fault" => Now::Fault(event.data),
         "log" => serde_json::from_str(&event.data).map_or(Now::Other, |line| Now::Line(id, line)),
         _ => Now::Other,

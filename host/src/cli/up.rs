@@ -132,7 +132,7 @@ fn take(state: &StateFolder) -> Result<Embedded, Stop> {
             None if clock::now_ms() > give_up => return Err(error.into()),
             None => {}
         }
-        block_on(tokio::time::sleep(TRY_PAUSE));
+        block_on(async { tokio::time::sleep(TRY_PAUSE).await });
     }
 }
 

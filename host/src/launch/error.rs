@@ -108,9 +108,7 @@ impl LaunchError {
     pub fn is_fault(&self) -> bool {
         match self {
             LaunchError::State(_) => true,
-            LaunchError::Load { source, .. } | LaunchError::Sandbox(source) => {
-                matches!(source, LoadError::Engine(_))
-            }
+            LaunchError::Load { source, .. } | LaunchError::Sandbox(source) => source.is_fault(),
             LaunchError::Folder { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::StorageFull

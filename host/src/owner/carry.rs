@@ -213,7 +213,7 @@ impl Owner {
                     self.resume_on_thread(id, asks);
                 }
                 Place::Unknown => match self.runs.head(id).await? {
-                    None => return Err(OwnerError::no_run(id)),
+                    None => return Err(OwnerError::NoRun(id)),
                     Some(head) if matches!(head.phase, Phase::Ended { .. }) => {
                         return Ok(false);
                     }

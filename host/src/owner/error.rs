@@ -50,6 +50,9 @@ pub enum OwnerError {
         /// By which name.
         name: String,
     },
+    /// There is no run of that id.
+    #[error("there is no run {0}; `belt runs list` names those there are")]
+    NoRun(RunId),
     /// There is one of that name.
     #[error("there is a {what} `{name}` already; PUT changes it")]
     Exists {
@@ -109,14 +112,6 @@ pub enum OwnerError {
 }
 
 impl OwnerError {
-    /// There is no run of that id.
-    pub fn no_run(id: RunId) -> Self {
-        OwnerError::NotFound {
-            what: "run",
-            name: id.to_string(),
-        }
-    }
-
     /// The key that somebody else wrote first, where that is why: then it may be tried again from the start.
     pub fn lost_race(&self) -> Option<&str> {
         let (OwnerError::Runs(RunsError::Store(error))
@@ -124,10 +119,10 @@ impl OwnerError {
         else {
             return None;
         };
-        match error {
-            StoreError::Conflict { key, .. } => Some(key),
-            _ => None,
+        if let StoreError::Conflict { key, .. } = error {
+            return Some(key);
         }
+        None
     }
 }
 

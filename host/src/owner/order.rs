@@ -155,13 +155,7 @@ impl Owner {
         let resource = &change.record.resource;
         let pipeline = match (named, &resource.pipeline) {
             (Some(pipeline), _) => Some(pipeline),
-            (None, Some(name)) => Some(self.pipeline(name).await.map_err(|error| match error {
-                OwnerError::NotFound { name, .. } => OwnerError::Field {
-                    field: "/pipeline",
-                    why: format!("there is no pipeline `{name}`; apply it first"),
-                },
-                error => error,
-            })?),
+            (None, Some(name)) => Some(self.named_pipeline(name).await?),
             (None, None) => None,
         };
         let mut notes = Vec::new();
@@ -243,6 +237,16 @@ impl Owner {
         let found = found.ok_or_else(|| OwnerError::NotFound {
             what: "pipeline",
             name: name.to_owned(),
+        })?;
+        Ok(found.record.pipeline)
+    }
+
+    /// The pipeline that a resource names.
+    async fn named_pipeline(&self, name: &str) -> Result<Pipeline, OwnerError> {
+        let found = self.catalog.pipeline(name).await?;
+        let found = found.ok_or_else(|| OwnerError::Field {
+            field: "/pipeline",
+            why: format!("there is no pipeline `{name}`; apply it first"),
         })?;
         Ok(found.record.pipeline)
     }

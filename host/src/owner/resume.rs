@@ -78,7 +78,7 @@ impl Owner {
     /// Where there is no such run.
     pub(super) async fn adopt(self: &Arc<Self>, id: RunId) -> Result<(), OwnerError> {
         let record = self.runs.record(id).await?;
-        let record = record.ok_or_else(|| OwnerError::no_run(id))?;
+        let record = record.ok_or_else(|| OwnerError::NoRun(id))?;
         self.take_up(id, &format!("{}/{}", record.kind, record.resource));
         self.fill();
         Ok(())
@@ -218,7 +218,7 @@ impl Owner {
     /// Where there is none, or a record of it cannot be read.
     pub async fn stored(&self, id: RunId) -> Result<StoredRun, OwnerError> {
         let stored = self.runs.load(id).await?;
-        stored.ok_or_else(|| OwnerError::no_run(id))
+        stored.ok_or_else(|| OwnerError::NoRun(id))
     }
 
     /// A run that is to go on, with what performs its steps and the inputs to begin with; `None` where it has ended.

@@ -65,11 +65,14 @@ impl Owner {
         along: Along,
     ) -> RunOrder {
         let pipeline = own.or(Some(asked.pipeline).filter(|name| !name.is_empty()));
-        let in_place = (!self.registry.is_served(&asked.config)).then(|| InPlace {
-            config: asked.config,
-            out: None,
-            locked: false,
-        });
+        let in_place = match self.registry.is_served(&asked.config) {
+            true => None,
+            false => Some(InPlace {
+                config: asked.config,
+                out: None,
+                locked: false,
+            }),
+        };
         let workspace = asked
             .workspace
             .map(|folder| Workspace::Folder(folder, asked.archive));

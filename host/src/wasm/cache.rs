@@ -14,6 +14,7 @@
 mod folder;
 mod memory;
 
+use super::compiler::CODE_BYTES_MAX;
 use crate::digest::Digest;
 use folder::Folder;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,13 +23,13 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-pub(super) use memory::Publisher;
+pub(super) use memory::{Publisher, load_new};
 
 /// Bytes of all entries together. When one more would be over it, those go that were loaded longest ago.
 pub const CACHE_BYTES_MAX: u64 = 1 << 30;
 
-/// One entry: code of the largest driver file, several times over.
-const ENTRY_BYTES_MAX: u64 = 512 << 20;
+/// One entry: no code that is larger was ever made.
+const ENTRY_BYTES_MAX: u64 = CODE_BYTES_MAX;
 
 const TAG_BYTES: usize = blake3::OUT_LEN;
 
@@ -159,18 +160,13 @@ impl Cache {
         &self,
         engine: &Engine,
         digest: Digest,
-        component: &Component,
+        code: &[u8],
     ) -> Result<(), CacheError> {
         let name = entry_name(engine, digest);
-        let serialized = component.serialize();
-        let code = serialized.map_err(|source| CacheError::Refused {
-            path: self.folder.path(&name),
-            source,
-        })?;
-        let tag = self.hasher(engine, digest).update(&code).finalize();
+        let tag = self.hasher(engine, digest).update(code).finalize();
         let bytes = (code.len() + TAG_BYTES) as u64;
         self.folder.make_room(bytes, self.bytes_max)?;
-        self.folder.write(&name, &[tag.as_bytes(), &code])
+        self.folder.write(&name, &[tag.as_bytes(), code])
     }
 
     /// Of the keyed hash of an entry: what its code must fit, and then the code.

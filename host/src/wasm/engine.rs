@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use wasmtime::{
-    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
+    CodeBuilder, Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy,
+    PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
 /// How long a guest runs before it looks up: the longest that a cancel or a deadline can go unseen while a
@@ -52,6 +52,13 @@ pub enum Allocation {
 }
 
 impl Allocation {
+    /// From the best to the last resort.
+    pub const ALL: [Allocation; 3] = [
+        Allocation::Pooling,
+        Allocation::PoolingWithoutScan,
+        Allocation::OnDemand,
+    ];
+
     /// What to tell the operator, where the best could not be had.
     pub fn warning(self) -> Option<&'static str> {
         match self {
@@ -81,7 +88,36 @@ pub fn engine() -> wasmtime::Result<(Engine, Allocation)> {
     Ok((engine, Allocation::OnDemand))
 }
 
+/// An engine that compiles for one with that allocation, and has no pool itself.
+///
+/// # Errors
+/// wasmtime's.
+pub fn compiling(allocation: Allocation) -> wasmtime::Result<Engine> {
+    Engine::new(&code_config(allocation))
+}
+
+/// The code of a component, as `Component::serialize` would give it.
+///
+/// # Errors
+/// Where the bytes are no component, or ask for what this engine does not do: the text is wasmtime's.
+pub fn code(engine: &Engine, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let mut builder = CodeBuilder::new(engine);
+    builder.wasm_binary(component, None)?;
+    builder.compile_component_serialized()
+}
+
 fn config(allocation: Allocation) -> Config {
+    let mut config = code_config(allocation);
+    config.allocation_strategy(match allocation {
+        Allocation::Pooling => InstanceAllocationStrategy::Pooling(pool(Enabled::Yes)),
+        Allocation::PoolingWithoutScan => InstanceAllocationStrategy::Pooling(pool(Enabled::No)),
+        Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
+    });
+    config
+}
+
+/// Every setting that compiled code depends on.
+fn code_config(allocation: Allocation) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -93,13 +129,7 @@ fn config(allocation: Allocation) -> Config {
         .with_custom_code_memory(Some(Arc::new(Publisher)))
         // Names come from the name section; positions in source would need debug info that drivers strip.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .allocation_strategy(match allocation {
-            Allocation::Pooling => InstanceAllocationStrategy::Pooling(pool(Enabled::Yes)),
-            Allocation::PoolingWithoutScan => {
-                InstanceAllocationStrategy::Pooling(pool(Enabled::No))
-            }
-            Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
-        });
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand);
     if allocation == Allocation::OnDemand {
         // Where address space is scarce none is set aside: guests check their bounds instead.
         config
@@ -171,5 +201,29 @@ fn tick(engine: &EngineWeak, stopped: &AtomicBool) {
             return;
         };
         engine.increment_epoch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    fn hash(engine: &Engine) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What a compiler without a pool makes, an engine with one runs.
+    #[test]
+    fn a_pool_changes_nothing_in_the_code() {
+        for allocation in Allocation::ALL {
+            let runs = Engine::new(&config(allocation)).unwrap();
+            let compiles = compiling(allocation).unwrap();
+            assert_eq!(hash(&runs), hash(&compiles), "{allocation:?}");
+        }
+        let [pooling, _, on_demand] = Allocation::ALL.map(|one| compiling(one).unwrap());
+        assert_ne!(hash(&pooling), hash(&on_demand));
     }
 }

@@ -5,15 +5,19 @@
 
 use super::bindings::{Driver, DriverPre};
 use super::budget::{Admission, Budget, Room};
-use super::cache::{Cache, CacheError};
-use super::engine::{self, Ticker};
+use super::cache::{self, Cache, CacheError};
+use super::compiler::{CompileLimit, Compiler};
+use super::engine::{self, Allocation, Ticker};
 use super::files::HasFiles;
 use super::guest::Guest;
 use super::limits::Limits;
 use super::network;
+use super::once::UnderWay;
 use crate::digest::Digest;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::error::Error;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -26,6 +30,9 @@ pub struct HostSettings {
     pub guest_memory: Option<u64>,
     /// Where compiled code is kept; none for a host that compiles anew.
     pub cache: Option<Cache>,
+    /// Who compiles. With none it is done in this process, where nothing bounds it: a hostile component then takes
+    /// the memory and the time that it likes. That is for tests and measurements, whose executable is no compiler.
+    pub compiler: Option<Compiler>,
 }
 
 /// What an operator may want to know while drivers are loaded.
@@ -53,10 +60,13 @@ pub type Tell = Arc<dyn Fn(Notice) + Send + Sync>;
 /// Loads drivers and keeps their compiled code.
 pub struct WasmHost {
     engine: Engine,
+    allocation: Allocation,
     linker: Linker<Guest>,
     compiled: Mutex<HashMap<Digest, DriverPre<Guest>>>,
+    under_way: UnderWay<Result<DriverPre<Guest>, LoadError>>,
     budget: Arc<Budget>,
     cache: Option<Cache>,
+    compiler: Option<Compiler>,
     tell: Tell,
     _ticker: Ticker,
 }
@@ -70,18 +80,42 @@ pub struct Loaded {
     room: Room,
 }
 
+/// What led to an error, for all who asked for the same.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
 /// A component that cannot be loaded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum LoadError {
     /// Not even an engine can be had on this machine.
     #[error("wasmtime cannot start")]
-    Engine(#[source] wasmtime::Error),
+    Engine(#[source] Cause),
     /// The bytes are no component that this engine can compile.
     #[error("it does not compile; build it or fetch it again")]
-    Compile(#[source] wasmtime::Error),
+    Compile(#[source] Cause),
+    /// Compiling it takes more than one driver may.
+    #[error(
+        "compiling it takes more than its {0}; build it with less code in it, or as several drivers"
+    )]
+    CompileLimit(CompileLimit),
+    /// The process that compiled it is no more, for no reason that is known.
+    #[error(
+        "its compiler ended without an answer ({status}); load it again, and report it if that ends the same way"
+    )]
+    CompilerEnded {
+        /// How it ended.
+        status: ExitStatus,
+        /// The last that it said.
+        #[source]
+        words: Option<Cause>,
+    },
+    /// No process can be had that compiles it.
+    #[error(
+        "no compiler can be started for it; see that /proc is there and that another process may be started"
+    )]
+    Compiler(#[source] Cause),
     /// It imports or exports something under another type than the host's.
     #[error("it does not fit this host; build it for the `wit/` of this host")]
-    Link(#[source] wasmtime::Error),
+    Link(#[source] Cause),
     /// One attempt of it may use more than all guests together have.
     #[error(
         "its memory limit of {limit} is more than the {guest_memory} that all guests together have; lower `limits: {{memory: …}}` or raise `guest_memory` in belt.yaml"
@@ -94,6 +128,19 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Whether it is this machine that refuses, or a compiler of ours that broke, and not the component.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            LoadError::Engine(_) | LoadError::Compiler(_) | LoadError::CompilerEnded { .. } => true,
+            LoadError::Compile(_)
+            | LoadError::CompileLimit(_)
+            | LoadError::Link(_)
+            | LoadError::Room { .. } => false,
+        }
+    }
+}
+
 impl WasmHost {
     /// Starts the engine and links everything that a driver may import.
     ///
@@ -103,25 +150,31 @@ impl WasmHost {
         let HostSettings {
             guest_memory,
             cache,
+            compiler,
         } = settings;
-        let (engine, allocation) = engine::engine().map_err(LoadError::Engine)?;
-        let linker = linker(&engine).map_err(LoadError::Engine)?;
-        let ticker = Ticker::start(&engine).map_err(|error| LoadError::Engine(error.into()))?;
+        let engine = engine::engine().map_err(wasmtimes(LoadError::Engine));
+        let (engine, allocation) = engine?;
+        let linker = linker(&engine).map_err(wasmtimes(LoadError::Engine))?;
+        let ticker = Ticker::start(&engine).map_err(|error| LoadError::Engine(cause(error)))?;
         if let Some(warning) = allocation.warning() {
             tell(Notice::Allocation(warning));
         }
         Ok(WasmHost {
             engine,
+            allocation,
             linker,
             compiled: Mutex::default(),
+            under_way: UnderWay::default(),
             budget: Arc::new(Budget::new(guest_memory)),
             cache,
+            compiler,
             tell,
             _ticker: ticker,
         })
     }
 
     /// Loads a component: the one of that digest that is loaded, or its code from the cache, or compiled anew.
+    /// Blocks, for minutes where the compiler needs them or others have come before.
     ///
     /// # Errors
     /// [`LoadError`]. What a static look can tell is told better by `drivers::inspect`, before.
@@ -133,16 +186,15 @@ impl WasmHost {
         limits: Limits,
         config: Arc<Map<String, Value>>,
     ) -> Result<Loaded, LoadError> {
-        let known = self.compiled().get(&digest).cloned();
-        let pre = match known {
+        let pre = match self.known(digest) {
             Some(pre) => pre,
-            None => {
-                let pre = match self.cached(name, digest) {
-                    Some(component) => self.link(&component)?,
-                    None => self.compile(name, digest, bytes)?,
-                };
-                self.compiled().entry(digest).or_insert(pre).clone()
-            }
+            None => match self.cached(name, digest) {
+                Some(component) => self.remember(digest, self.link(&component)?),
+                None => {
+                    let compile = || self.compile(name, digest, bytes);
+                    self.under_way.once(digest, compile)?
+                }
+            },
         };
         let required = pre.instance_pre().component().resources_required();
         let memories = required.map_or(1, |required| required.num_memories);
@@ -179,26 +231,44 @@ impl WasmHost {
         digest: Digest,
         bytes: &[u8],
     ) -> Result<DriverPre<Guest>, LoadError> {
+        // Somebody may have done so since we looked.
+        if let Some(pre) = self.known(digest) {
+            return Ok(pre);
+        }
         (self.tell)(Notice::Compiling(name.to_owned()));
-        let component = Component::from_binary(&self.engine, bytes).map_err(LoadError::Compile)?;
-        let pre = self.link(&component)?;
+        let code = match &self.compiler {
+            Some(compiler) => compiler.code(self.allocation, bytes)?,
+            None => engine::code(&self.engine, bytes).map_err(wasmtimes(LoadError::Compile))?,
+        };
+        let component = cache::load_new(&self.engine, &code);
+        let pre = self.link(&component.map_err(wasmtimes(LoadError::Compile))?)?;
         if let Some(cache) = &self.cache
-            && let Err(error) = cache.keep(&self.engine, digest, &component)
+            && let Err(error) = cache.keep(&self.engine, digest, &code)
         {
             self.tell_cache(name, &error);
         }
-        Ok(pre)
+        Ok(self.remember(digest, pre))
     }
 
     fn link(&self, component: &Component) -> Result<DriverPre<Guest>, LoadError> {
         let pre = self.linker.instantiate_pre(component);
-        DriverPre::new(pre.map_err(LoadError::Link)?).map_err(LoadError::Link)
+        let pre = pre.and_then(DriverPre::new);
+        pre.map_err(wasmtimes(LoadError::Link))
     }
 
     fn tell_cache(&self, driver: &str, error: &CacheError) {
         let driver = driver.to_owned();
         let error = crate::text::chain(error);
         (self.tell)(Notice::Cache { driver, error });
+    }
+
+    fn known(&self, digest: Digest) -> Option<DriverPre<Guest>> {
+        self.compiled().get(&digest).cloned()
+    }
+
+    /// Of two that load one at once, both use that of the first.
+    fn remember(&self, digest: Digest, pre: DriverPre<Guest>) -> DriverPre<Guest> {
+        self.compiled().entry(digest).or_insert(pre).clone()
     }
 
     fn compiled(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, DriverPre<Guest>>> {
@@ -225,4 +295,13 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     network::deny_sockets(&mut linker)?;
     network::deny_bodies(&mut linker)?;
     Ok(linker)
+}
+
+/// wasmtime has an error type of its own, that cannot be shared.
+fn wasmtimes(kind: fn(Cause) -> LoadError) -> impl FnOnce(wasmtime::Error) -> LoadError {
+    move |error| kind(cause(error.into_boxed_dyn_error()))
+}
+
+pub(super) fn cause(error: impl Into<Box<dyn Error + Send + Sync>>) -> Cause {
+    Arc::from(error.into())
 }

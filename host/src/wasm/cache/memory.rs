@@ -1,6 +1,6 @@
 //! Compiled code in memory: the one place with `unsafe`, for native code cannot be checked, only its writer.
 //!
-//! It is read into memory of our own, hashed there and run from there. A mapping of the file would be faster by some
+//! A file of the cache is read into memory of our own, hashed there and run from there. A mapping of the file would be faster by some
 //! milliseconds, and would end the process when somebody cuts the file short.
 
 #![allow(unsafe_code)]
@@ -36,6 +36,13 @@ pub(super) fn load(engine: &Engine, memory: Mmap) -> wasmtime::Result<Component>
     // SAFETY: the bytes are what `Component::serialize` gave to a host of this user: their keyed hash, taken in this
     // very memory, says so. They stay there unchanged as long as the process lives.
     unsafe { Component::deserialize_raw(engine, code) }
+}
+
+/// Loads code that was compiled just now, from a copy that goes with the component.
+pub(in crate::wasm) fn load_new(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what wasmtime's compiler gave in this process, or in a child that this process started
+    // for it and whose only writer is the pipe's other end. They have been nowhere else.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 /// Makes compiled code executable: wasmtime leaves that to whoever owns the memory, and for `deserialize_raw` that

@@ -1,6 +1,6 @@
 //! What the real `belt` cannot be brought to do: two engines, and a cache that is small.
 
-use super::super::engine::engine;
+use super::super::engine::{self, engine};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use wasmtime::Config;
 
-fn component(engine: &Engine) -> Component {
+fn code(engine: &Engine) -> Vec<u8> {
     let bytes = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
-    Component::from_binary(engine, &bytes).unwrap()
+    engine::code(engine, &bytes).unwrap()
 }
 
 fn digest(number: u8) -> Digest {
@@ -38,7 +38,7 @@ fn what_was_kept_is_loaded() {
     let (engine, _) = engine().unwrap();
     let cache = Cache::open(&path).unwrap();
     assert!(cache.load(&engine, digest(1)).unwrap().is_none());
-    cache.keep(&engine, digest(1), &component(&engine)).unwrap();
+    cache.keep(&engine, digest(1), &code(&engine)).unwrap();
     assert!(cache.load(&engine, digest(1)).unwrap().is_some());
     // A later process has the same key.
     let cache = Cache::open(&path).unwrap();
@@ -57,7 +57,7 @@ fn code_of_another_engine_is_not_loaded() {
     let (ours, _) = engine().unwrap();
     let other = Engine::new(Config::new().epoch_interruption(false)).unwrap();
     let cache = Cache::open(&path).unwrap();
-    cache.keep(&other, digest(1), &component(&other)).unwrap();
+    cache.keep(&other, digest(1), &code(&other)).unwrap();
     assert!(cache.load(&ours, digest(1)).unwrap().is_none());
     let [from, to] = [&other, &ours].map(|engine| path.join(entry_name(engine, digest(1))));
     fs::copy(from, to).unwrap();
@@ -69,15 +69,15 @@ fn code_of_another_engine_is_not_loaded() {
 fn what_was_of_use_longest_ago_goes_first() {
     let (_temporary, path) = folder();
     let (engine, _) = engine().unwrap();
-    let component = component(&engine);
+    let code = code(&engine);
     let cache = Cache::open(&path).unwrap();
-    cache.keep(&engine, digest(0), &component).unwrap();
+    cache.keep(&engine, digest(0), &code).unwrap();
     let first = path.join(entry_name(&engine, digest(0)));
     let bytes = fs::metadata(first).unwrap().len();
 
     let cache = Cache::open_sized(&path, 3 * bytes).unwrap();
     for number in [1, 2] {
-        cache.keep(&engine, digest(number), &component).unwrap();
+        cache.keep(&engine, digest(number), &code).unwrap();
     }
     assert_eq!(there(&cache, &engine), [0, 1, 2]);
     for number in [0, 1, 2] {
@@ -88,15 +88,15 @@ fn what_was_of_use_longest_ago_goes_first() {
     }
     // The oldest is used, and so is no longer the oldest.
     assert!(cache.load(&engine, digest(0)).unwrap().is_some());
-    cache.keep(&engine, digest(3), &component).unwrap();
+    cache.keep(&engine, digest(3), &code).unwrap();
     assert_eq!(there(&cache, &engine), [0, 2, 3]);
-    cache.keep(&engine, digest(4), &component).unwrap();
+    cache.keep(&engine, digest(4), &code).unwrap();
     assert_eq!(there(&cache, &engine), [0, 3, 4]);
     let unfinished = path.join("1-0.new");
     fs::write(&unfinished, vec![0; usize::try_from(bytes).unwrap()]).unwrap();
     let file = fs::File::options().write(true).open(&unfinished).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-    cache.keep(&engine, digest(5), &component).unwrap();
+    cache.keep(&engine, digest(5), &code).unwrap();
     assert!(
         !unfinished.exists(),
         "what others left unfinished goes as well"
