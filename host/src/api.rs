@@ -18,6 +18,7 @@ mod resources;
 mod runs;
 mod server;
 mod status;
+mod workspaces;
 
 pub use body::BODY_BYTES_MAX;
 pub use guard::{Guard, Via};
@@ -68,7 +69,9 @@ fn routes(owner: Shared) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(logs::follow_driver))
         .routes(routes!(drivers::list))
         .routes(routes!(drivers::get, drivers::put, drivers::delete))
+        .routes(routes!(workspaces::get, workspaces::put))
         .routes(routes!(status::health))
+        .routes(routes!(status::metrics))
         .routes(routes!(status::owner))
         .with_state(owner)
         .split_for_parts()

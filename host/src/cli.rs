@@ -2,6 +2,7 @@
 //!
 //! Owns the verbs, how things look on a terminal, and the exit codes. Decides nothing about a run.
 
+mod apply;
 mod archive;
 mod connection;
 mod drivers;
@@ -13,6 +14,7 @@ mod progress;
 mod run;
 mod runs;
 mod stop;
+mod things;
 mod up;
 
 use crate::wasm::{self, Order};
@@ -35,6 +37,14 @@ enum Verb {
     Run(run::RunArgs),
     /// Stay up: an HTTP API, its runs, live events
     Up(up::UpArgs),
+    /// Bring definitions, pipelines and resources; a changed resource starts a run
+    Apply(apply::ApplyArgs),
+    /// List what has been applied, or show one of it
+    Get(things::GetArgs),
+    /// Show all of a definition, pipeline, driver or resource
+    Describe(things::OneArgs),
+    /// Remove a definition, pipeline, driver or resource
+    Delete(things::OneArgs),
     /// Check pipelines, resources, definitions and belt.yaml without running anything
     Lint(lint::LintArgs),
     /// Look at runs, and have them go on
@@ -80,6 +90,10 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Up(args) => up::up(&args),
+        Verb::Apply(args) => apply::apply(&args),
+        Verb::Get(args) => things::get(&args),
+        Verb::Describe(args) => things::describe(&args),
+        Verb::Delete(args) => things::delete(&args),
         Verb::Lint(args) => lint::lint(&args),
         Verb::Runs(verb) => runs::runs(verb),
         Verb::Drivers(verb) => drivers::drivers(verb),

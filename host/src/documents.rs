@@ -31,7 +31,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use check::{check_run, lint};
-pub use config::{Config, DriverEntry, Grants, Limits, NativeDriver, Token, WasmDriver, Wire};
+pub use config::{
+    Config, DriverEntry, Grants, Limits, NativeDriver, Retention, Token, WasmDriver, Wire,
+};
 pub use diagnostics::{Diagnostic, Diagnostics, Mark, Position};
 pub use names::{NameError, RESERVED, check_name, check_subject_token, check_token, near};
 pub use overrides::{Override, OverrideError, apply_overrides};
@@ -48,8 +50,8 @@ pub use source::STDIN;
 pub mod limits {
     pub use super::config::{
         CONFIG_BYTES_MAX, DRIVERS_MAX, FILES_MAX, GUEST_MEMORY_BYTES_MAX, KINDS_MAX, LOG_BYTES_MAX,
-        LOG_LINES_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX, PATH_BYTES_MAX, TABLE_ELEMENTS_MAX,
-        WRITTEN_BYTES_MAX,
+        LOG_LINES_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX, PATH_BYTES_MAX, RETENTION_AGE,
+        RETENTION_COUNT, RUNS_MAX, TABLE_ELEMENTS_MAX, WRITTEN_BYTES_MAX,
     };
     pub use super::diagnostics::SHOWN_MAX;
     pub use super::fields::NOTE_BYTES_MAX;

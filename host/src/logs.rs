@@ -175,7 +175,8 @@ pub fn bytes(folder: &Path, run: impl fmt::Display) -> u64 {
     std::fs::metadata(path(folder, run)).map_or(0, |found| found.len())
 }
 
-fn path(folder: &Path, run: impl fmt::Display) -> PathBuf {
+/// Where a run's log is.
+pub fn path(folder: &Path, run: impl fmt::Display) -> PathBuf {
     folder.join(format!("{run}.jsonl"))
 }
 

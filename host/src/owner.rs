@@ -8,10 +8,12 @@ mod carried;
 mod carry;
 mod error;
 mod feed;
+mod metrics;
 mod order;
 mod registry;
 mod resume;
 mod resync;
+mod sweep;
 mod timers;
 
 pub use error::OwnerError;
@@ -26,9 +28,11 @@ use crate::runs::Runs;
 use crate::state::StateFolder;
 use crate::store::{Embedded, Store};
 use crate::wasm::{HostSettings, LoadError, Tell, WasmHost};
+use crate::workspaces::Workspaces;
 use beltline_engine::RunId;
 use carried::Carried;
 use feed::Feeds;
+use metrics::Metrics;
 use parking_lot::Mutex;
 use std::io;
 use std::num::NonZero;
@@ -73,6 +77,7 @@ pub struct Owner {
     carried: Mutex<Carried>,
     timers: Timers,
     feeds: Feeds,
+    metrics: Arc<Metrics>,
     /// Told whenever a run is no longer under way.
     changes: watch::Sender<()>,
     settings: Settings,
@@ -104,6 +109,7 @@ impl Owner {
             carried: Mutex::new(Carried::default()),
             timers: Timers::default(),
             feeds: Feeds::default(),
+            metrics: Arc::default(),
             changes: watch::Sender::new(()),
             runtime: runtime.handle().clone(),
             state,
@@ -134,9 +140,21 @@ impl Owner {
         &self.catalog
     }
 
+    /// The workspaces that runs have been sent.
+    pub fn workspaces(&self) -> Workspaces {
+        Workspaces::of(&self.state)
+    }
+
     /// The drivers of runs that name no operator's file.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What has been counted, in Prometheus's text form.
+    pub fn metrics(&self) -> String {
+        let under_way = self.under_way();
+        self.metrics
+            .text(under_way, self.carries().saturating_sub(under_way))
     }
 
     /// The feed of a run, whether it is under way or not.

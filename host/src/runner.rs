@@ -17,6 +17,7 @@ pub use attempts::{Perform, StepDriver};
 
 use crate::clock;
 use crate::durable;
+use crate::ledger::Ledger;
 use crate::logs::LogSink;
 use crate::runs::{Runs, RunsError, StoredRun};
 use crate::store::Batch;
@@ -49,6 +50,10 @@ pub trait Observer: Send + Sync {
     fn written(&self, run: &Run, events: &[Event]);
     /// What was written is durable.
     fn durable(&self, run: &Run);
+    /// An attempt of a step has ended or was stopped, and has used this.
+    fn used(&self, _run: &Run, _step: u32, _ledger: &Ledger) {}
+    /// The run has waited so long for the disk.
+    fn synced(&self, _took: Duration) {}
     /// The runner waits for an attempt, until then at most; zero when it waits no more. It looks up much later only where
     /// a file call of a guest holds its thread up, which nothing in this process can end.
     fn waiting(&self, until_ms: u64);
@@ -254,7 +259,9 @@ impl Runner {
 
     /// Makes what was written durable, and tells those who wait for it.
     async fn sync(&mut self) -> Result<(), RunnerError> {
-        self.kept.sync().await?;
+        if let Some(took) = self.kept.sync().await? {
+            self.observer.synced(took);
+        }
         self.observer.durable(self.kept.run());
         for (told, has_changed) in self.asked.drain(..) {
             // Whoever asked may have gone.
@@ -284,7 +291,10 @@ impl Runner {
     /// Stops what the state no longer wants, before that state is saved: an end on record has been one.
     fn stop(&mut self) {
         let stopped = self.attempts.keep_only(self.kept.wanted());
-        stopped.into_iter().for_each(|used| self.kept.used(used));
+        for used in stopped {
+            self.observer.used(self.kept.run(), used.step, &used.ledger);
+            self.kept.used(used);
+        }
     }
 
     /// Records the start of every attempt that is wanted, has room, and is neither performed nor about to be.
@@ -356,6 +366,7 @@ impl Runner {
     fn finish(&mut self, finished: Finished) -> Result<(), RunnerError> {
         let Finished { used, ended } = finished;
         let (step, attempt) = (used.step, used.attempt);
+        self.observer.used(self.kept.run(), step, &used.ledger);
         self.kept.used(used);
         let ended = ended.map_err(|source| RunnerError::Fault {
             step: self.attempts.step_id(step),

@@ -9,6 +9,7 @@ use crate::runs::RunsError;
 use crate::state::StateError;
 use crate::store::StoreError;
 use crate::text;
+use crate::workspaces::{UnpackError, WorkspaceError};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -136,6 +137,7 @@ impl Problem {
             OwnerError::Launch(error) if !error.is_fault() => StatusCode::BAD_REQUEST,
             OwnerError::Launch(error) => of_launch(error),
             OwnerError::State(error) => of_state(error),
+            OwnerError::Workspace(error) => of_workspace(error),
             OwnerError::Runs(error) | OwnerError::Runner(RunnerError::Runs(error)) => {
                 of_runs(error)
             }
@@ -183,6 +185,28 @@ fn of_launch(error: &LaunchError) -> StatusCode {
         return StatusCode::INSUFFICIENT_STORAGE;
     }
     StatusCode::INTERNAL_SERVER_ERROR
+}
+
+fn of_workspace(error: &WorkspaceError) -> StatusCode {
+    match error {
+        WorkspaceError::Limit(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        WorkspaceError::NoArchive(_)
+        | WorkspaceError::WrongDigest { .. }
+        | WorkspaceError::NoRunId(_) => StatusCode::BAD_REQUEST,
+        WorkspaceError::Unpack { source, .. } => match source {
+            UnpackError::Io { source, .. } if is_full(source.kind()) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            UnpackError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        },
+        WorkspaceError::Io { source, .. } if is_full(source.kind()) => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        WorkspaceError::DamagedArchive(_)
+        | WorkspaceError::Taken(_)
+        | WorkspaceError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
 fn of_state(error: &StateError) -> StatusCode {

@@ -269,7 +269,7 @@ pub(super) async fn create(
     let wait = wait_of(&query)?;
     let key = key.of("/runs", &bytes);
     let new: NewRun = parse(&bytes)?;
-    let mut order = order(&owner, via, new)?;
+    let mut order = order(via, new)?;
     let render = |accepted: &Accepted| {
         let view = created(accepted);
         Kept::json(StatusCode::CREATED, &view).of_run(accepted.stored.run.id)
@@ -293,7 +293,7 @@ fn created(accepted: &Accepted) -> RunView {
 }
 
 /// What a request orders.
-fn order(owner: &Owner, via: Via, new: NewRun) -> Result<RunOrder, Problem> {
+fn order(via: Via, new: NewRun) -> Result<RunOrder, Problem> {
     let pipeline = new
         .pipeline
         .map(|value| named::<Pipeline>("/pipeline", value));
@@ -317,12 +317,6 @@ fn order(owner: &Owner, via: Via, new: NewRun) -> Result<RunOrder, Problem> {
     };
     if archive.is_some() && folder.is_some() {
         return Err(Problem::field("/workspace", "there are two; give one"));
-    }
-    if in_place.is_none() && !owner.registry().serves() {
-        return Err(Problem::field(
-            "/local",
-            "this host serves no drivers of its own; name the operator's file as `local.config`",
-        ));
     }
     Ok(RunOrder {
         pipeline: pipeline.transpose()?,

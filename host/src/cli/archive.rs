@@ -1,14 +1,73 @@
 //! Sending a directory to a server.
 
-use super::connection::Connection;
+use super::connection::{Connection, block_on};
+use super::output;
 use super::stop::Stop;
+use crate::client::{ClientError, Payload};
 use crate::digest::Digest;
+use crate::text;
+use crate::workspaces::{PackError, pack};
+use anyhow::Context;
+use axum::http::{Method, StatusCode};
+use bytes::Bytes;
+use futures::stream;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek};
 use std::path::Path;
 
+/// Bytes that are read and sent at once.
+const PIECE: usize = 64 << 10;
+
 /// Packs a directory and sends it, unless the server has it.
-pub(super) fn send(_: &Connection, folder: &Path) -> Result<Digest, Stop> {
-    Err(Stop::invalid(anyhow::anyhow!(
-        "`{}` cannot be sent yet",
+pub(super) fn send(connection: &Connection, folder: &Path) -> Result<Digest, Stop> {
+    // It has no name, so that nothing of it stays, however this ends.
+    let mut archive = unnamed()
+        .context("cannot make a temporary file")
+        .map_err(Stop::fault)?;
+    let packed = pack(folder, BufWriter::new(&archive)).map_err(|error| match &error {
+        PackError::Write(_) => Stop::fault(error),
+        _ => Stop::invalid(error),
+    })?;
+    let path = format!("/workspaces/{}", packed.digest);
+    let there = connection
+        .client
+        .send(Method::GET, &path, &[], Payload::None);
+    if block_on(there)?.status == StatusCode::NO_CONTENT {
+        return Ok(packed.digest);
+    }
+    let (files, bytes) = (packed.entries, text::size(packed.bytes));
+    output::notice(&format!(
+        "sending {} as {bytes}, {files} entries",
         folder.display()
-    )))
+    ));
+    archive
+        .rewind()
+        .context("cannot read a temporary file")
+        .map_err(Stop::fault)?;
+    let sent = block_on(async {
+        let payload = Payload::Stream("application/gzip", Box::pin(pieces(archive)));
+        let answer = connection
+            .client
+            .send(Method::PUT, &path, &[], payload)
+            .await?;
+        answer.successful().await.map(drop)
+    });
+    sent.map_err(|error: ClientError| error.into())
+        .map(|()| packed.digest)
+}
+
+fn unnamed() -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = open(std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR)?;
+    Ok(file.into())
+}
+
+fn pieces(file: File) -> impl futures::Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold(file, |mut file| async move {
+        let mut piece = vec![0; PIECE];
+        let read = file.read(&mut piece)?;
+        piece.truncate(read);
+        Ok((read > 0).then(|| (Bytes::from(piece), file)))
+    })
 }

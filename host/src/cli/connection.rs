@@ -96,6 +96,16 @@ impl Place {
         Connection::of_folder(state, format, None)
     }
 
+    /// To bring something: a folder that is not there is made.
+    pub(super) fn open_or_make(&self, format: Format) -> Result<Connection, Stop> {
+        if let Some(server) = self.server()? {
+            return Ok(server);
+        }
+        let state = StateFolder::locate(self.state.as_deref())?;
+        state.make()?;
+        Connection::of_folder(state, format, None)
+    }
+
     /// The server, where one is named.
     pub(super) fn server(&self) -> Result<Option<Connection>, Stop> {
         let Some(url) = &self.server else {
@@ -220,12 +230,12 @@ impl Connection {
         self.folder.is_some()
     }
 
-    /// Stays until the runs that this process carries have ended, if it is an owner.
-    pub(super) fn finish(mut self) {
+    /// Stays until the runs that this process carries beside its own have ended, if it is an owner.
+    pub(super) fn finish(mut self, own: &str) {
         let Some(owned) = self.owned.take() else {
             return;
         };
-        owned.finish();
+        owned.finish(own);
     }
 }
 
@@ -349,9 +359,10 @@ impl Owned {
     }
 
     /// Stays until nothing is carried any more, and ends.
-    fn finish(self) {
+    fn finish(self, own: &str) {
         if self.serving.is_some() {
-            let others = self.owner.carries();
+            // Its own has ended, though that may not be in the books yet.
+            let others = self.owner.carries_beside(own.parse().ok());
             if others > 0 {
                 output::notice(&format!(
                     "note: {others} more runs of others are carried here; waiting for their end"

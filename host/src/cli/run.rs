@@ -61,7 +61,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Stop> {
     let view = follow(&mut connection, &run, format)?;
     let made = print::made(&connection, &view);
     output::document(format, &view, |view| print::run(view, &made))?;
-    connection.finish();
+    connection.finish(&view.run);
     Ok(exit_code(view.status))
 }
 

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use super::diagnostics::Report;
 use super::fields::{self, Fields, Hints, hint, renamed};
 use super::names;
-use super::quantity::{optional_duration_text, optional_size_text};
+use super::quantity::{duration_text, optional_duration_text, optional_size_text};
 use super::tree::Node;
 
 /// How many drivers a configuration may have.
@@ -43,6 +43,13 @@ pub const GUEST_MEMORY_BYTES_MAX: u64 = 1 << 48;
 /// The most table elements that one attempt may be allowed.
 pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
 
+/// How long a run is kept after its end where nothing is said.
+pub const RETENTION_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How many runs are kept where nothing is said: their keys take some hundred bytes of memory each.
+pub const RETENTION_COUNT: u64 = 100_000;
+/// The most runs that may be kept, or wait.
+pub const RUNS_MAX: u64 = 10_000_000;
+
 /// The operator's configuration, checked. Serialised, it is its canonical JSON.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +63,32 @@ pub struct Config {
         with = "optional_size_text"
     )]
     pub guest_memory: Option<u64>,
+    /// How many runs may be there that have not ended; further ones are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u64>,
+    /// How long runs are kept that have ended.
+    #[serde(default)]
+    pub retention: Retention,
+}
+
+/// How long runs are kept that have ended: as long as both say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// From a run's end on.
+    #[serde(with = "duration_text")]
+    pub age: Duration,
+    /// The latest so many.
+    pub count: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention {
+            age: RETENTION_AGE,
+            count: RETENTION_COUNT,
+        }
+    }
 }
 
 /// One driver, by where it runs.
@@ -259,6 +292,8 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Config> {
         "guest_memory",
         fields::size(64 << 20, GUEST_MEMORY_BYTES_MAX),
     );
+    let queue = fields.optional("queue", fields::whole(1, RUNS_MAX));
+    let retention = fields.optional("retention", read_retention);
     fields.finish(CONFIG_HINTS);
     let mut drivers = BTreeMap::new();
     for entry in entries? {
@@ -272,6 +307,19 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Config> {
     Some(Config {
         drivers,
         guest_memory,
+        queue,
+        retention: retention.unwrap_or_default(),
+    })
+}
+
+fn read_retention(node: &Node, report: &Report) -> Option<Retention> {
+    let mut fields = Fields::open("`retention`", node, report)?;
+    let age = fields.optional("age", fields::timeout);
+    let count = fields.optional("count", fields::whole(1, RUNS_MAX));
+    fields.finish(&[]);
+    Some(Retention {
+        age: age.unwrap_or(RETENTION_AGE),
+        count: count.unwrap_or(RETENTION_COUNT),
     })
 }
 

@@ -101,8 +101,8 @@ pub(super) struct Own {
     paths: Vec<PathBuf>,
     /// The places of each, found out once for all steps, and only where something is written to.
     places: OnceLock<Vec<Vec<PathBuf>>>,
-    /// What runs have made is theirs.
-    outs: PathBuf,
+    /// What runs have made, and what they were sent, is theirs.
+    theirs: [PathBuf; 2],
 }
 
 impl Own {
@@ -116,12 +116,12 @@ impl Own {
         let mut paths = vec![state.root().to_owned(), config.to_owned()];
         paths.extend(Cache::default_path());
         paths.extend(drivers);
-        let outs = state.outs();
+        let theirs = [state.outs(), state.workspaces()];
         let places = OnceLock::new();
         Own {
             paths,
             places,
-            outs,
+            theirs,
         }
     }
 
@@ -133,7 +133,8 @@ impl Own {
             let is_inside = |place: &PathBuf| place.starts_with(&folder) && *place != folder;
             places(other).iter().any(is_inside)
         });
-        if held.is_some() || folder.starts_with(real(&self.outs)) {
+        let mut theirs = self.theirs.iter();
+        if held.is_some() || theirs.any(|theirs| folder.starts_with(real(theirs))) {
             return held;
         }
         let all = || self.paths.iter().map(|own| places(own)).collect();

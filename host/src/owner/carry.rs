@@ -4,6 +4,7 @@
 
 use super::carried::{Place, Refused, Turn};
 use super::feed::{Feed, FollowedLog};
+use super::metrics::Counted;
 use super::timers::Due;
 use super::{Owner, OwnerError};
 use crate::clock;
@@ -43,7 +44,7 @@ impl Owner {
         let id = launch.stored.run.id;
         let (inbox, asks) = mpsc::unbounded_channel();
         let resource = resource_of(&launch.stored);
-        let (slots, open_max) = (self.settings.slots, self.settings.open_max);
+        let (slots, open_max) = (self.settings.slots, self.open_max());
         let turn = self
             .carried
             .lock()
@@ -72,7 +73,7 @@ impl Owner {
     fn refusal(&self, id: RunId, refused: Refused) -> OwnerError {
         match refused {
             Refused::Full => OwnerError::Full {
-                open: self.settings.open_max,
+                open: self.open_max(),
             },
             Refused::Closed => OwnerError::Closed,
             Refused::Known => OwnerError::Conflict(format!("run {id} has not ended")),
@@ -168,7 +169,10 @@ impl Owner {
             feed: Arc::clone(feed),
         };
         let Launch { stored, drivers } = launch;
-        let observer = Arc::<Feed>::clone(feed);
+        let observer = Arc::new(Counted {
+            feed: Arc::clone(feed),
+            metrics: Arc::clone(&self.metrics),
+        });
         let (runs, log) = (self.runs.clone(), Arc::new(log));
         Runner::new(runs, stored, drivers, log, asks, observer)
             .waiting_for_room(self.settings.stays)
@@ -238,6 +242,13 @@ impl Owner {
         }
     }
 
+    /// How many runs may be there that have not ended.
+    fn open_max(&self) -> usize {
+        let queue = self.registry.served().config().queue;
+        let queue = queue.and_then(|queue| usize::try_from(queue).ok());
+        queue.unwrap_or(self.settings.open_max)
+    }
+
     /// Waits until nothing is carried any more, and takes nothing from then on.
     pub async fn until_idle(&self) {
         let mut changes = self.changes.subscribe();
@@ -270,7 +281,14 @@ impl Owner {
 
     /// How many runs are carried: under way, or waiting for something.
     pub fn carries(&self) -> usize {
-        self.carried.lock().len()
+        self.carries_beside(None)
+    }
+
+    /// How many runs are carried beside this one.
+    pub fn carries_beside(&self, own: Option<RunId>) -> usize {
+        let carried = self.carried.lock();
+        let is_carried = own.is_some_and(|own| carried.is_carried(own));
+        carried.len() - usize::from(is_carried)
     }
 
     /// Whether this run is among them.

@@ -8,6 +8,7 @@ use crate::runner::RunnerError;
 use crate::runs::RunsError;
 use crate::state::StateError;
 use crate::store::StoreError;
+use crate::workspaces::WorkspaceError;
 use beltline_engine::RunId;
 use std::io;
 
@@ -94,6 +95,9 @@ pub enum OwnerError {
     /// A run could not be begun.
     #[error(transparent)]
     Runner(#[from] RunnerError),
+    /// A workspace cannot be had.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
     /// A log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),

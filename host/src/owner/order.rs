@@ -224,11 +224,10 @@ impl Owner {
     }
 
     /// The folder of a run that works on what a client has sent.
-    async fn unpacked(self: &Arc<Self>, digest: Digest, id: RunId) -> Result<PathBuf, OwnerError> {
-        let _ = (digest, id);
-        Err(OwnerError::Conflict(
-            "archives are not there yet".to_owned(),
-        ))
+    pub(super) async fn unpacked(&self, digest: Digest, id: RunId) -> Result<PathBuf, OwnerError> {
+        let workspaces = self.workspaces();
+        let made = tokio::task::spawn_blocking(move || workspaces.make(digest, &id.to_string()));
+        Ok(made.await.map_err(|_| OwnerError::Panicked)??)
     }
 
     /// A pipeline by its name.
@@ -344,6 +343,9 @@ impl Owner {
         };
         apply_overrides(&mut pipeline, &order.context)?;
         match order.in_place.clone() {
+            None if !self.registry.serves() => Err(OwnerError::Conflict(
+                "this host serves no drivers of its own; `belt up` does".to_owned(),
+            )),
             None => self.registry.prepared(self, pipeline).await,
             Some(place) => {
                 let owner = Arc::clone(self);

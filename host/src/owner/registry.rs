@@ -87,6 +87,16 @@ impl Registry {
         }
     }
 
+    /// The digests of what is served now.
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        let served = self.served();
+        let current = served
+            .drivers
+            .values()
+            .filter_map(|driver| driver.current.as_ref());
+        current.map(|driver| driver.digest).collect()
+    }
+
     /// What is served now.
     pub fn served(&self) -> Arc<Served> {
         Arc::clone(&self.served.borrow())

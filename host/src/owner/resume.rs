@@ -51,6 +51,8 @@ impl Owner {
     /// # Errors
     /// The store's, or the name of a record that cannot be read.
     pub async fn take_up_all(self: &Arc<Self>) -> Result<usize, OwnerError> {
+        self.workspaces().sweep_partial()?;
+        self.runtime.spawn(super::sweep::keep(Arc::downgrade(self)));
         let open = self.runs.open().await?;
         let count = open.len();
         for (id, record) in open {
@@ -172,13 +174,18 @@ impl Owner {
         let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
         let pipeline = (*stored.pipeline).clone();
         let prepared = launch::prepare(pipeline, used, &entries, config, wasm, &self.state)?;
-        let record = &stored.record;
+        let (record, new_id) = (&stored.record, launch::new_id());
+        // What a client has sent is unpacked anew: the other run may have written to its own.
+        let workspace = match (record.archive, &anew.workspace) {
+            (Some(archive), None) => Some(self.unpacked(archive, new_id).await?),
+            _ => record.workspace.clone(),
+        };
         let launch = prepared.new_run(
             Order {
-                id: launch::new_id(),
+                id: new_id,
                 event: record.event.clone(),
                 resource: (&stored).into(),
-                workspace: record.workspace.clone(),
+                workspace,
                 archive: record.archive,
                 out: record.out_given.then(|| record.out.clone()),
                 rerun_of: Some(id),

@@ -144,13 +144,15 @@ impl Kept {
         Ok(())
     }
 
-    /// Makes everything that was written durable.
-    pub(super) async fn sync(&mut self) -> Result<(), RunsError> {
-        if let Some(unsynced) = &self.unsynced {
-            self.runs.store().sync(unsynced.upto).await?;
-            self.unsynced = None;
-        }
-        Ok(())
+    /// Makes everything that was written durable. Says how long that took, where there was something.
+    pub(super) async fn sync(&mut self) -> Result<Option<Duration>, RunsError> {
+        let Some(unsynced) = &self.unsynced else {
+            return Ok(None);
+        };
+        let before = clock::monotonic();
+        self.runs.store().sync(unsynced.upto).await?;
+        self.unsynced = None;
+        Ok(Some(clock::monotonic().saturating_sub(before)))
     }
 
     /// How long the oldest unsynced write has been waiting; `None` where all is durable.

@@ -119,6 +119,6 @@ fn show(connection: Connection, run: &str, format: Format) -> Result<ExitCode, S
 fn print(connection: Connection, view: &RunView, format: Format) -> Result<ExitCode, Stop> {
     let made = print::made(&connection, view);
     output::document(format, view, |view| print::run(view, &made))?;
-    connection.finish();
+    connection.finish(&view.run);
     Ok(exit_code(view.status))
 }

@@ -60,6 +60,11 @@ pub struct ServedDriver {
 }
 
 impl Served {
+    /// The operator's settings, with an entry for each driver that a client has put.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Whether each driver of a pipeline can be used or cannot, and none is still to be compiled for the first time.
     pub(super) fn is_settled(&self, pipeline: &Pipeline) -> bool {
         let mut steps = pipeline.steps.iter();

@@ -1,0 +1,98 @@
+//! Workspaces over HTTP: a folder comes as an archive, once, under its own digest.
+
+use super::body::InPath;
+use super::{Problem, Shared};
+use crate::digest::Digest;
+use crate::owner::OwnerError;
+use axum::body::BodyDataStream;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use futures::StreamExt;
+use std::time::Duration;
+
+/// How long the next piece of an archive may take.
+const PIECE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Pieces on their way to the disk.
+const PIECES: usize = 16;
+
+/// Whether an archive is here
+#[utoipa::path(get, path = "/workspaces/{digest}", tag = "workspaces",
+    params(("digest" = String, Path, description = "`sha256:` and 64 digits")),
+    responses((status = 204, description = "it is"), Problem))]
+pub(super) async fn get(
+    State(owner): State<Shared>,
+    InPath(digest): InPath<String>,
+) -> Result<StatusCode, Problem> {
+    let digest = parse(&digest)?;
+    let workspaces = owner.workspaces();
+    let has = tokio::task::spawn_blocking(move || workspaces.has(digest)).await;
+    match has.map_err(|_| OwnerError::Panicked)? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no archive {digest}"),
+        )),
+    }
+}
+
+/// Send a workspace, a gzipped tar, under the digest of its bytes
+#[utoipa::path(put, path = "/workspaces/{digest}", tag = "workspaces",
+    params(("digest" = String, Path, description = "`sha256:` and 64 digits")),
+    request_body(content = Vec<u8>, content_type = "application/gzip"),
+    responses((status = 201, description = "it is here, durably"), Problem))]
+pub(super) async fn put(
+    State(owner): State<Shared>,
+    InPath(digest): InPath<String>,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    let digest = parse(&digest)?;
+    let workspaces = owner.workspaces();
+    let (send, mut pieces) = tokio::sync::mpsc::channel::<Bytes>(PIECES);
+    let write = tokio::task::spawn_blocking(move || -> Result<_, OwnerError> {
+        let mut receiving = workspaces.receive(digest)?;
+        while let Some(piece) = pieces.blocking_recv() {
+            receiving.write(&piece)?;
+        }
+        Ok(receiving)
+    });
+    let sent = pass_on(request.into_body().into_data_stream(), send).await;
+    let receiving = write.await.map_err(|_| OwnerError::Panicked)?;
+    // What the disk says comes first: it is why nobody took the rest.
+    let receiving = receiving?;
+    sent?;
+    let finish = tokio::task::spawn_blocking(move || receiving.finish()).await;
+    let finished = finish.map_err(|_| OwnerError::Panicked)?;
+    finished.map_err(OwnerError::from)?;
+    Ok(StatusCode::CREATED)
+}
+
+async fn pass_on(
+    mut body: BodyDataStream,
+    send: tokio::sync::mpsc::Sender<Bytes>,
+) -> Result<(), Problem> {
+    loop {
+        match tokio::time::timeout(PIECE_TIME_MAX, body.next()).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Ok(piece))) => {
+                if send.send(piece).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Ok(Some(Err(_))) => return Err(Problem::invalid("the archive ended too early")),
+            Err(_) => {
+                return Err(Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    format!("nothing came for {} s", PIECE_TIME_MAX.as_secs()),
+                ));
+            }
+        }
+    }
+}
+
+fn parse(digest: &str) -> Result<Digest, Problem> {
+    digest
+        .parse()
+        .map_err(|error: crate::digest::NotADigest| Problem::invalid(error.to_string()))
+}

@@ -1,0 +1,232 @@
+//! What an owner counts, for Prometheus.
+//!
+//! Owns names, labels and buckets. Counts what is written, as it is written: after a crash it begins anew.
+
+use super::feed::Feed;
+use crate::ledger::Ledger;
+use crate::runner::Observer;
+use beltline_engine::{AttemptEnd, Event, Run};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DriverEnded {
+    driver: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDriver {
+    driver: String,
+}
+
+type Seconds = Family<ByDriver, Histogram, fn() -> Histogram>;
+
+/// What is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    begun: Counter,
+    runs: Family<Ended, Counter>,
+    steps: Family<DriverEnded, Counter>,
+    attempts: Family<DriverEnded, Counter>,
+    run_seconds: Histogram,
+    attempt_seconds: Seconds,
+    sync_seconds: Histogram,
+    guest_cpu: Family<ByDriver, Counter<f64, AtomicU64>>,
+    guest_memory: Family<ByDriver, Gauge>,
+    under_way: Gauge,
+    waiting: Gauge,
+}
+
+/// From 0.1 ms to a day, four times as long each.
+fn buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 4.0, 16))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("beltline"),
+            begun: Counter::default(),
+            runs: Family::default(),
+            steps: Family::default(),
+            attempts: Family::default(),
+            run_seconds: buckets(),
+            attempt_seconds: Family::new_with_constructor(buckets),
+            sync_seconds: buckets(),
+            guest_cpu: Family::default(),
+            guest_memory: Family::default(),
+            under_way: Gauge::default(),
+            waiting: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let all = &mut self.registry;
+        all.register("runs_begun", "Runs that were made", self.begun.clone());
+        all.register("runs_ended", "Runs by how they ended", self.runs.clone());
+        all.register(
+            "steps_ended",
+            "Steps by driver and how they ended",
+            self.steps.clone(),
+        );
+        all.register(
+            "attempts_ended",
+            "Attempts by driver and how they ended",
+            self.attempts.clone(),
+        );
+        let seconds = || Unit::Seconds;
+        all.register_with_unit(
+            "run_duration",
+            "From a run's making to its end",
+            seconds(),
+            self.run_seconds.clone(),
+        );
+        all.register_with_unit(
+            "attempt_duration",
+            "From an attempt's begin to its end",
+            seconds(),
+            self.attempt_seconds.clone(),
+        );
+        all.register_with_unit(
+            "store_sync_duration",
+            "How long a run waits for the disk",
+            seconds(),
+            self.sync_seconds.clone(),
+        );
+        all.register_with_unit(
+            "guest_cpu",
+            "CPU time of attempts that have ended",
+            seconds(),
+            self.guest_cpu.clone(),
+        );
+        all.register_with_unit(
+            "guest_memory_last",
+            "The most memory that a driver's last attempt held",
+            Unit::Bytes,
+            self.guest_memory.clone(),
+        );
+        all.register(
+            "runs_under_way",
+            "Runs that are under way",
+            self.under_way.clone(),
+        );
+        all.register(
+            "runs_waiting",
+            "Runs that wait: for a slot, for the run before them, for a time",
+            self.waiting.clone(),
+        );
+    }
+
+    /// All of it, in Prometheus's text form.
+    pub(super) fn text(&self, under_way: usize, waiting: usize) -> String {
+        self.under_way
+            .set(i64::try_from(under_way).unwrap_or(i64::MAX));
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a string takes everything");
+        text
+    }
+
+    fn event(&self, run: &Run, event: &Event) {
+        match event {
+            Event::RunStarted { .. } => _ = self.begun.inc(),
+            Event::AttemptEnded { step, end, .. } => {
+                let result = match end {
+                    AttemptEnd::Succeeded { .. } => "succeeded",
+                    AttemptEnd::Failed(failure) => failure.kind.as_str(),
+                    AttemptEnd::Cancelled { .. } => "cancelled",
+                };
+                let driver = driver(run, *step);
+                self.attempts
+                    .get_or_create(&DriverEnded { driver, result })
+                    .inc();
+            }
+            Event::StepEnded { step, status } => {
+                let (driver, result) = (driver(run, *step), status.as_str());
+                self.steps
+                    .get_or_create(&DriverEnded { driver, result })
+                    .inc();
+            }
+            Event::RunEnded { status, .. } => {
+                let result = status.as_str();
+                self.runs.get_or_create(&Ended { result }).inc();
+                let ms = run.head.updated_ms.saturating_sub(run.head.created_ms);
+                self.run_seconds.observe(ms as f64 / 1_000.0);
+            }
+            Event::RoundStarted { .. }
+            | Event::RunClaimed { .. }
+            | Event::RunCancelling { .. }
+            | Event::AttemptWaiting { .. }
+            | Event::AttemptStarted { .. }
+            | Event::RetryScheduled { .. } => {}
+        }
+    }
+}
+
+fn driver(run: &Run, step: u32) -> String {
+    let step = run.plan.steps.get(step as usize);
+    step.map(|step| step.driver.clone()).unwrap_or_default()
+}
+
+/// Tells the feed of a run and counts.
+pub(super) struct Counted {
+    pub(super) feed: Arc<Feed>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Observer for Counted {
+    fn written(&self, run: &Run, events: &[Event]) {
+        self.feed.written(run, events);
+        events
+            .iter()
+            .for_each(|event| self.metrics.event(run, event));
+    }
+
+    fn durable(&self, run: &Run) {
+        self.feed.durable(run);
+    }
+
+    fn waiting(&self, until_ms: u64) {
+        self.feed.waiting(until_ms);
+    }
+
+    fn used(&self, run: &Run, step: u32, ledger: &Ledger) {
+        let of = ByDriver {
+            driver: driver(run, step),
+        };
+        let seconds = |us: u64| us as f64 / 1_000_000.0;
+        self.metrics
+            .attempt_seconds
+            .get_or_create(&of)
+            .observe(seconds(ledger.wall_us));
+        self.metrics
+            .guest_cpu
+            .get_or_create(&of)
+            .inc_by(seconds(ledger.cpu_us));
+        let bytes = i64::try_from(ledger.memory_bytes).unwrap_or(i64::MAX);
+        self.metrics.guest_memory.get_or_create(&of).set(bytes);
+    }
+
+    fn synced(&self, took: Duration) {
+        self.metrics.sync_seconds.observe(took.as_secs_f64());
+    }
+}

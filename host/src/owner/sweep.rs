@@ -1,0 +1,266 @@
+//! The sweep: runs that have been kept long enough go, with all that was theirs.
+//!
+//! A run that has not ended never goes. What several runs share (snapshots, drivers, archives) goes when none of those
+//! that are left names it. Dying in between leaves something for the next sweep, never a run by half: its records go in
+//! one commit, before its files.
+
+use super::{Owner, OwnerError};
+use crate::clock;
+use crate::digest::Digest;
+use crate::records::RunRecord;
+use crate::store::{Batch, Order, Store, StoreError};
+use crate::text;
+use beltline_engine::{Phase, RunId};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Between two sweeps.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Keys that are read at once.
+const PAGE: usize = 1_000;
+
+/// Keys that one commit removes.
+const KEYS_MAX: usize = 1_000;
+
+/// How long the answer to a request with a key is kept.
+const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// What nobody names is left alone for so long: whoever has just brought it may be about to.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
+/// Sweeps now and then, for as long as the owner is there.
+pub(super) async fn keep(owner: Weak<Owner>) {
+    loop {
+        {
+            let Some(owner) = owner.upgrade() else { return };
+            match owner.sweep().await {
+                Ok(0) => {}
+                Ok(swept) => tracing::info!(runs = swept, "runs were kept long enough"),
+                Err(error) => {
+                    tracing::warn!(error = %text::chain(&error), "the sweep could not be made");
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+impl Owner {
+    /// Removes what has been kept long enough. Says how many runs went.
+    ///
+    /// # Errors
+    /// The store's or the file system's; what is left goes with the next sweep.
+    pub async fn sweep(self: &Arc<Self>) -> Result<usize, OwnerError> {
+        let retention = self.registry.served().config().retention;
+        let now_ms = clock::now_ms();
+        let oldest_ms = now_ms.saturating_sub(clock::millis(retention.age));
+        let count = usize::try_from(retention.count).unwrap_or(usize::MAX);
+        let (mut before, mut seen, mut swept) = (None, 0_usize, 0);
+        loop {
+            let ids = self.runs.before(before, None, PAGE).await?;
+            before = ids.last().copied().or(before);
+            let is_last = ids.len() < PAGE;
+            for id in ids {
+                seen += 1;
+                // One that cannot be read is for people to look at.
+                let Ok(Some(head)) = self.runs.head(id).await else {
+                    continue;
+                };
+                let Phase::Ended { at_ms, .. } = head.phase else {
+                    continue;
+                };
+                if (seen > count || at_ms < oldest_ms) && self.remove(id).await? {
+                    swept += 1;
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        self.forget_answers(now_ms).await?;
+        if swept > 0 {
+            self.remove_unnamed().await?;
+        }
+        Ok(swept)
+    }
+
+    /// Removes an ended run that nobody carries and no resource waits for.
+    async fn remove(&self, id: RunId) -> Result<bool, OwnerError> {
+        let Some(record) = self.runs.record(id).await? else {
+            return Ok(false);
+        };
+        let resync = self.runs.resync(&record.kind, &record.resource).await?;
+        let is_asked_for = resync.is_some_and(|(resync, _)| resync.run == id);
+        if is_asked_for || self.is_carried(id) {
+            return Ok(false);
+        }
+        let keys = self.runs.keys_of(&record, KEYS_MAX).await?;
+        for some in keys.chunks(KEYS_MAX) {
+            let batch = some
+                .iter()
+                .fold(Batch::new(), |batch, key| batch.delete(key));
+            self.store.commit(batch).await?;
+        }
+        let _ = fs::remove_file(crate::logs::path(&self.state.logs(), id));
+        if !record.out_given && record.out.starts_with(self.state.outs()) {
+            let _ = fs::remove_dir_all(&record.out);
+        }
+        Ok(true)
+    }
+
+    /// Forgets answers to requests that nobody repeats any more.
+    async fn forget_answers(&self, now_ms: u64) -> Result<(), OwnerError> {
+        #[derive(serde::Deserialize)]
+        struct Kept {
+            at_ms: u64,
+        }
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .store
+                .scan(ANSWERS, after.as_deref(), Order::Ascending, PAGE)
+                .await?;
+            let is_last = page.len() < PAGE;
+            after = page.last().map(|last| last.key.clone());
+            let is_old = |value: &[u8]| {
+                let kept = serde_json::from_slice::<Kept>(value);
+                kept.is_ok_and(|kept| kept.at_ms.saturating_add(IDEMPOTENCY_MS) < now_ms)
+            };
+            let old = page.iter().filter(|one| is_old(&one.value));
+            let batch = old.fold(Batch::new(), |batch, one| batch.delete(&one.key));
+            if !batch.deletes().is_empty() {
+                self.store.commit(batch).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes snapshots, drivers, workspaces and archives that no run names which is left.
+    async fn remove_unnamed(self: &Arc<Self>) -> Result<(), OwnerError> {
+        let mut named = Named::default();
+        let mut before = None;
+        loop {
+            let ids = self.runs.before(before, None, PAGE).await?;
+            before = ids.last().copied().or(before);
+            let is_last = ids.len() < PAGE;
+            for id in ids {
+                if let Some(record) = self.runs.record(id).await? {
+                    named.add(&record);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        self.remove_snapshots(&named).await?;
+        named.drivers.extend(self.registry.digests());
+        let owner = Arc::clone(self);
+        let swept = tokio::task::spawn_blocking(move || owner.remove_files(&named)).await;
+        swept.map_err(|_| OwnerError::Panicked)
+    }
+
+    async fn remove_snapshots(&self, named: &Named) -> Result<(), OwnerError> {
+        let mut after: Option<String> = None;
+        loop {
+            let keys = self
+                .store
+                .keys(SNAPSHOTS, after.as_deref(), Order::Ascending, PAGE)
+                .await?;
+            let is_last = keys.len() < PAGE;
+            after = keys.last().cloned();
+            for key in &keys {
+                let hex = key.strip_prefix(SNAPSHOTS).unwrap_or_default();
+                if named.snapshots.contains(hex) {
+                    continue;
+                }
+                let Some(found) = self.store.get(key).await? else {
+                    continue;
+                };
+                // A run that is made in this moment writes its snapshots again.
+                let batch = Batch::new().expect(key, found.revision).delete(key);
+                match self.store.commit(batch).await {
+                    Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn remove_files(&self, named: &Named) {
+        let drivers = self.state.driver(Digest::of(b""));
+        let drivers = drivers.parent().map(Path::to_owned).unwrap_or_default();
+        for path in old_entries(&drivers) {
+            let is_named = named
+                .drivers
+                .iter()
+                .any(|digest| self.state.driver(*digest) == path);
+            if !is_named {
+                let _ = fs::remove_file(path);
+            }
+        }
+        let workspaces = self.workspaces();
+        for path in old_entries(&self.state.workspaces()) {
+            let run = path.file_name().and_then(|name| name.to_str());
+            if let (Some(run), false) = (run, named.workspaces.contains(&path)) {
+                let _ = workspaces.remove(run);
+            }
+        }
+        for path in old_entries(&self.state.archives()) {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            let digest = name
+                .strip_suffix(".tar.gz")
+                .map(|hex| format!("sha256:{hex}"));
+            if let Some(digest) = digest.and_then(|digest| digest.parse().ok())
+                && !named.archives.contains(&digest)
+            {
+                let _ = workspaces.forget(digest);
+            }
+        }
+    }
+}
+
+const ANSWERS: &str = "idempotency/";
+const SNAPSHOTS: &str = "snapshot/";
+
+/// What the runs that are left name.
+#[derive(Default)]
+struct Named {
+    snapshots: HashSet<String>,
+    drivers: HashSet<Digest>,
+    archives: HashSet<Digest>,
+    workspaces: HashSet<PathBuf>,
+}
+
+impl Named {
+    fn add(&mut self, record: &RunRecord) {
+        self.snapshots.insert(record.pipeline_digest.hex());
+        self.snapshots.insert(record.resource_digest.hex());
+        self.drivers
+            .extend(record.drivers.values().map(|driver| driver.digest));
+        self.archives.extend(record.archive);
+        self.workspaces.extend(record.workspace.clone());
+    }
+}
+
+/// What lies in a folder and is not fresh; nothing where there is no folder.
+fn old_entries(folder: &Path) -> Vec<PathBuf> {
+    let since = clock::system_time(clock::now_ms()) - FRESH;
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let old = entries.filter(|entry| {
+        let modified = entry.metadata().and_then(|found| found.modified());
+        modified.is_ok_and(|modified| modified < since)
+    });
+    old.map(|entry| entry.path()).collect()
+}
