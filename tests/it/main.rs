@@ -12,6 +12,7 @@ mod examples;
 mod grants;
 mod held_up;
 mod owner;
+mod pages;
 mod readme;
 mod rerun;
 mod room;

@@ -193,13 +193,7 @@ fn of_workspace(error: &WorkspaceError) -> StatusCode {
         WorkspaceError::NoArchive(_)
         | WorkspaceError::WrongDigest { .. }
         | WorkspaceError::NoRunId(_) => StatusCode::BAD_REQUEST,
-        WorkspaceError::Unpack { source, .. } => match source {
-            UnpackError::Io { source, .. } if is_full(source.kind()) => {
-                StatusCode::INSUFFICIENT_STORAGE
-            }
-            UnpackError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::BAD_REQUEST,
-        },
+        WorkspaceError::Unpack { source, .. } => of_unpack(source),
         WorkspaceError::Io { source, .. } if is_full(source.kind()) => {
             StatusCode::INSUFFICIENT_STORAGE
         }
@@ -207,6 +201,17 @@ fn of_workspace(error: &WorkspaceError) -> StatusCode {
         | WorkspaceError::Taken(_)
         | WorkspaceError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// Of an archive that is not what it should be, or of a disk that does not take it.
+fn of_unpack(error: &UnpackError) -> StatusCode {
+    if let UnpackError::Io { source, .. } = error {
+        return match is_full(source.kind()) {
+            true => StatusCode::INSUFFICIENT_STORAGE,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+    }
+    StatusCode::BAD_REQUEST
 }
 
 fn of_state(error: &StateError) -> StatusCode {

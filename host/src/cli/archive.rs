@@ -24,9 +24,11 @@ pub(super) fn send(connection: &Connection, folder: &Path) -> Result<Digest, Sto
     let mut archive = unnamed()
         .context("cannot make a temporary file")
         .map_err(Stop::fault)?;
-    let packed = pack(folder, BufWriter::new(&archive)).map_err(|error| match &error {
-        PackError::Write(_) => Stop::fault(error),
-        _ => Stop::invalid(error),
+    let packed = pack(folder, BufWriter::new(&archive)).map_err(|error| {
+        match matches!(error, PackError::Write(_)) {
+            true => Stop::fault(error),
+            false => Stop::invalid(error),
+        }
     })?;
     let path = format!("/workspaces/{}", packed.digest);
     let there = connection

@@ -159,7 +159,7 @@ fn rows(sort: &Sort, all: &[Value]) -> String {
             .and_then(Value::as_str)
             .unwrap_or("-")
             .to_owned(),
-        _ => "-".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => "-".to_owned(),
     };
     let of = |one: &Value, column: &str| one.get(column).map_or_else(|| "-".to_owned(), cell);
     let row = |one: &Value| [of(one, "name"), of(one, first), of(one, second)];

@@ -147,15 +147,20 @@ impl Metrics {
     }
 
     fn event(&self, run: &Run, event: &Event) {
+        let id = run.id;
         match event {
-            Event::RunStarted { .. } => _ = self.begun.inc(),
-            Event::AttemptEnded { step, end, .. } => {
+            Event::RunStarted { .. } => {
+                self.begun.inc();
+                tracing::info!(run = %id, "run begun");
+            }
+            Event::AttemptEnded { step, attempt, end } => {
                 let result = match end {
                     AttemptEnd::Succeeded { .. } => "succeeded",
                     AttemptEnd::Failed(failure) => failure.kind.as_str(),
                     AttemptEnd::Cancelled { .. } => "cancelled",
                 };
                 let driver = driver(run, *step);
+                tracing::debug!(run = %id, step = step_id(run, *step), attempt, driver, result, "attempt ended");
                 self.attempts
                     .get_or_create(&DriverEnded { driver, result })
                     .inc();
@@ -168,18 +173,30 @@ impl Metrics {
             }
             Event::RunEnded { status, .. } => {
                 let result = status.as_str();
+                tracing::info!(run = %id, result, "run ended");
                 self.runs.get_or_create(&Ended { result }).inc();
                 let ms = run.head.updated_ms.saturating_sub(run.head.created_ms);
                 self.run_seconds.observe(ms as f64 / 1_000.0);
             }
-            Event::RoundStarted { .. }
-            | Event::RunClaimed { .. }
-            | Event::RunCancelling { .. }
-            | Event::AttemptWaiting { .. }
-            | Event::AttemptStarted { .. }
-            | Event::RetryScheduled { .. } => {}
+            Event::RoundStarted { round, .. } => tracing::info!(run = %id, round, "round begun"),
+            Event::RunClaimed { epoch } => tracing::info!(run = %id, epoch, "run taken up"),
+            Event::RunCancelling { .. } => tracing::info!(run = %id, "run is to stop"),
+            Event::AttemptStarted { step, attempt, .. } => {
+                let step = step_id(run, *step);
+                tracing::debug!(run = %id, step, attempt, "attempt begun");
+            }
+            Event::RetryScheduled { step, attempt, .. } => {
+                let step = step_id(run, *step);
+                tracing::info!(run = %id, step, attempt, "another attempt is to come");
+            }
+            Event::AttemptWaiting { .. } => {}
         }
     }
+}
+
+fn step_id(run: &Run, step: u32) -> &str {
+    let step = run.plan.steps.get(step as usize);
+    step.map(|step| step.id.as_str()).unwrap_or_default()
 }
 
 fn driver(run: &Run, step: u32) -> String {

@@ -1,0 +1,76 @@
+//! The commands that the pages of the server show are run, one after the other, as they stand there.
+
+use crate::belt::root;
+use crate::live::Live;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const SHOWN: &str = "http://127.0.0.1:8080";
+
+/// The commands of a page's console blocks; a line that ends in `\` goes on.
+fn commands(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let blocks = text.split("```console\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().unwrap().replace("\\\n", " "));
+    let lines = blocks.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>());
+    let commands = lines.filter_map(|line| line.strip_prefix("$ ").map(str::to_owned));
+    commands.collect()
+}
+
+/// A shell in the repository's root, with `belt` on its path and a state of its own.
+fn shell(state: &Path, script: &str) -> Command {
+    let belt = Path::new(env!("CARGO_BIN_EXE_belt")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new("bash");
+    command
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(root())
+        .env("PATH", format!("{}:{path}", belt.display()))
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("STATE", state);
+    command
+}
+
+#[test]
+fn the_commands_of_the_servers_pages_run_as_they_are_shown() {
+    for page in ["docs/server.md", "examples/drift/README.md"] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let mut up: Option<Live> = None;
+        let mut address = String::new();
+        for command in commands(&root().join(page)) {
+            let command = command
+                .split(" #")
+                .next()
+                .unwrap()
+                .trim()
+                .trim_end_matches('&');
+            if command.starts_with("belt up") {
+                let script = format!("exec {command} --listen 127.0.0.1:0 --state $STATE");
+                let mut live = Live::start(shell(&state, &script));
+                let line = live.line().unwrap();
+                let parts: Vec<_> = line.split("is up at ").collect();
+                address = parts[1].split(';').next().unwrap().to_owned();
+                up = Some(live);
+                continue;
+            }
+            let script = command
+                .replace(SHOWN, &address)
+                .replace(".belt/", "$STATE/");
+            // A page shows what is to be seen in its state; here that is elsewhere.
+            let script = match script.strip_prefix("belt runs") {
+                Some(rest) => format!("belt runs{rest} --state $STATE"),
+                None => script,
+            };
+            let script = script.replace("curl -s", "curl -s --fail-with-body");
+            let done = shell(&state, &script).output().unwrap();
+            let said = String::from_utf8_lossy(&done.stdout).into_owned()
+                + &String::from_utf8_lossy(&done.stderr);
+            assert!(done.status.success(), "{page}: {command}\n{said}");
+        }
+        let up = up.unwrap_or_else(|| panic!("{page} starts no server"));
+        up.terminate();
+        assert_eq!(up.end().code, 0);
+    }
+}
