@@ -5,13 +5,17 @@ CARGO ?= cargo
 BELT := target/debug/belt
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: demo test check build drivers guests fmt deny advisories install simulate chaos bench bench-quick clean
+.PHONY: demo test api check build drivers guests fmt deny advisories install simulate chaos bench bench-quick clean
 
 demo: build ## runs examples/supply-chain on this repository's own Cargo.lock
 	@examples/supply-chain/run
 
 test: build guests ## every test
 	$(CARGO) test --workspace --locked
+	@tests/api/run
+
+api: build guests ## the API against its own document, with many more examples
+	EXAMPLES=500 tests/api/run
 
 check: deny ## formatting, lints with warnings denied, licences
 	$(CARGO) fmt --all --check

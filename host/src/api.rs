@@ -31,6 +31,7 @@ use crate::owner::Owner;
 use axum::Router;
 use axum::extract::Request;
 use std::sync::Arc;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -39,7 +40,7 @@ pub type Shared = Arc<Owner>;
 
 /// All routes, and what `/openapi.json` says of them.
 fn routes(owner: Shared) -> (Router, utoipa::openapi::OpenApi) {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(documentation::Base::openapi())
         .routes(routes!(runs::list, runs::create))
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))

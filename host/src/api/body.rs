@@ -38,6 +38,20 @@ pub(super) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
     }
 }
 
+/// That a write brings what it should: nothing that a form of a web page could send.
+pub(super) fn check_content(request: &Request, expected: &str) -> Result<(), Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    match kind.eq_ignore_ascii_case(expected) {
+        true => Ok(()),
+        false => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("this needs `content-type: {expected}`"),
+        )),
+    }
+}
+
 /// A JSON body, as bytes.
 pub(super) struct JsonBytes(pub(super) Bytes);
 
@@ -45,15 +59,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "send JSON, with `content-type: application/json`",
-            ));
-        }
+        check_content(&request, "application/json")?;
         let bytes = read(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await?;
         Ok(JsonBytes(bytes))
     }

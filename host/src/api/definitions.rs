@@ -61,6 +61,7 @@ impl From<DefinitionRecord> for DefinitionView {
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// At most so many; 100 where nothing is said, 1000 at most.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// Only those after this name.
     pub after: Option<String>,

@@ -1,5 +1,6 @@
 //! `/openapi.json`, and a page that shows it and needs no other host.
 
+use super::{FieldProblem, Problem};
 use axum::Router;
 use axum::http::header;
 use axum::response::Html;
@@ -13,6 +14,11 @@ const PAGE: &str = include_str!("documentation/page.html");
 /// Nothing but what stands in the page itself, and the document from the same host.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+
+/// What no route names by itself.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(Problem, FieldProblem)))]
+pub(super) struct Base;
 
 pub(super) fn routes(document: OpenApi) -> Router {
     let document: Arc<str> = complete(document).into();

@@ -8,7 +8,7 @@ use crate::drivers::DRIVER_BYTES_MAX;
 use crate::owner::{DriverSource, DriverStatus, ServedDriver};
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -128,13 +128,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     check_subject_token("driver name", &name)
         .map_err(|error| Problem::invalid(error.to_string()))?;
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    if kind.is_none_or(|kind| kind.as_bytes() != b"application/wasm") {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send the component, with `content-type: application/wasm`",
-        ));
-    }
+    body::check_content(&request, "application/wasm")?;
     if !owner.registry().serves() {
         return Err(Problem::new(
             StatusCode::CONFLICT,

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -110,31 +110,4 @@ fn check_token(headers: &HeaderMap, token: &str) -> Result<(), Problem> {
 
 fn forbidden(detail: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, detail)
-}
-
-/// What a write may bring, whoever sends it: a form of a web page can send none of these.
-///
-/// # Errors
-/// 415 for anything else.
-pub(super) fn check_content(request: &Request) -> Result<(), Problem> {
-    let (method, path) = (request.method(), request.uri().path());
-    if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-        return Ok(());
-    }
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let is = |expected: &str| kind.eq_ignore_ascii_case(expected);
-    let is_archive = path.starts_with("/workspaces/") && *method == Method::PUT;
-    let is_driver = path.starts_with("/drivers/") && *method == Method::PUT;
-    let fits = is("application/json")
-        || (is("application/wasm") && is_driver)
-        || (is("application/gzip") && is_archive);
-    match fits {
-        true => Ok(()),
-        false => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "writes need `content-type: application/json`, or `application/wasm` for a driver, or `application/gzip` for a workspace",
-        )),
-    }
 }

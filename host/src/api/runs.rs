@@ -108,7 +108,7 @@ pub struct Cancel {
 #[into_params(parameter_in = Query)]
 pub struct WaitQuery {
     /// Answer when the run has ended, or after this long: `30s`, at most `5m`.
-    #[param(example = "30s")]
+    #[param(example = "30s", pattern = r"^[0-9]{1,4}(ms|s|m)$")]
     pub wait: Option<String>,
 }
 
@@ -117,6 +117,7 @@ pub struct WaitQuery {
 #[into_params(parameter_in = Query)]
 pub struct RunsQuery {
     /// At most so many; 20 where nothing is said, 1000 at most.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
     /// The `next` of the page before.
     pub cursor: Option<String>,

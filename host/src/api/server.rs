@@ -1,7 +1,7 @@
 //! Listeners: connections taken within bounds, each request guarded and timed, and all of them ended in good time.
 
-use super::guard::{Guard, Via, check_content};
-use super::{Problem, without_trailing_slash};
+use super::guard::{Guard, Via};
+use super::without_trailing_slash;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -226,7 +226,6 @@ pub(super) async fn answer(
         None => Via::Local,
     };
     let admitted = guard.map_or(Ok(()), |guard| guard.admit(&request));
-    let admitted: Result<(), Problem> = admitted.and_then(|()| check_content(&request));
     if let Err(problem) = admitted {
         return Ok(problem.into_response());
     }

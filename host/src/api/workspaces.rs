@@ -1,6 +1,6 @@
 //! Workspaces over HTTP: a folder comes as an archive, once, under its own digest.
 
-use super::body::InPath;
+use super::body::{InPath, check_content};
 use super::{Problem, Shared};
 use crate::digest::Digest;
 use crate::owner::OwnerError;
@@ -19,7 +19,7 @@ const PIECES: usize = 16;
 
 /// Whether an archive is here
 #[utoipa::path(get, path = "/workspaces/{digest}", tag = "workspaces",
-    params(("digest" = String, Path, description = "`sha256:` and 64 digits")),
+    params(("digest" = String, Path, description = "`sha256:` and 64 digits", pattern = "^sha256:[0-9a-f]{64}$")),
     responses((status = 204, description = "it is"), Problem))]
 pub(super) async fn get(
     State(owner): State<Shared>,
@@ -39,7 +39,7 @@ pub(super) async fn get(
 
 /// Send a workspace, a gzipped tar, under the digest of its bytes
 #[utoipa::path(put, path = "/workspaces/{digest}", tag = "workspaces",
-    params(("digest" = String, Path, description = "`sha256:` and 64 digits")),
+    params(("digest" = String, Path, description = "`sha256:` and 64 digits", pattern = "^sha256:[0-9a-f]{64}$")),
     request_body(content = Vec<u8>, content_type = "application/gzip"),
     responses((status = 201, description = "it is here, durably"), Problem))]
 pub(super) async fn put(
@@ -47,6 +47,7 @@ pub(super) async fn put(
     InPath(digest): InPath<String>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
+    check_content(&request, "application/gzip")?;
     let digest = parse(&digest)?;
     let workspaces = owner.workspaces();
     let (send, mut pieces) = tokio::sync::mpsc::channel::<Bytes>(PIECES);
