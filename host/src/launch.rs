@@ -22,12 +22,13 @@ use crate::store::Revision;
 use crate::wasm::{Loaded, WasmHost};
 use beltline_engine::{Plan, Run, RunId};
 use beltline_wire::OutAccess;
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use uuid::Uuid;
+use uuid::{ContextV7, Uuid};
 
 /// What a new run is to be of, beside its pipeline.
 pub struct Order {
@@ -370,14 +371,15 @@ fn make_out(stored: &StoredRun, used: &BTreeMap<String, Driver>) -> Result<(), L
     }
 }
 
+/// Keeps ids of one millisecond in the order in which they were made.
+static ORDER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+
 /// The id of a run that is about to be made, a UUIDv7: ids of later runs are greater.
 pub fn new_id() -> RunId {
     let now_ms = clock::now_ms();
-    let at = uuid::Timestamp::from_unix_time(
-        now_ms / 1_000,
-        u32::try_from(now_ms % 1_000 * 1_000_000).unwrap_or_default(),
-        0,
-        0,
-    );
+    let nanos = u32::try_from(now_ms % 1_000 * 1_000_000).unwrap_or_default();
+    // Random digits alone would put those of one millisecond in any order.
+    let order = ORDER.lock();
+    let at = uuid::Timestamp::from_unix(&*order, now_ms / 1_000, nanos);
     RunId(Uuid::new_v7(at).as_u128())
 }

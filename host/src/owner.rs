@@ -18,7 +18,7 @@ mod timers;
 
 pub use error::OwnerError;
 pub use feed::{Feed, Marks};
-pub use order::{Accepted, InPlace, Named, RunOrder, Workspace, new_resource_id};
+pub use order::{Accepted, Along, InPlace, Named, RunOrder, Workspace, new_resource_id};
 pub use registry::{DriverSource, DriverStatus, Registry, ServedDriver};
 pub use resume::Anew;
 

@@ -185,9 +185,17 @@ impl Runner {
         for input in inputs {
             self.kept.fold(&input);
         }
+        self.listen();
         self.start();
         self.save().await?;
         self.run().await
+    }
+
+    /// What people have asked for comes before anything that would begin.
+    fn listen(&mut self) {
+        while let Ok(ask) = self.inbox.try_recv() {
+            self.ask(ask);
+        }
     }
 
     async fn run(mut self) -> Result<Left, RunnerError> {
@@ -207,10 +215,7 @@ impl Runner {
                 Happening::Tick => _ = self.kept.fold(&Input::Tick),
                 Happening::SyncIsDue => self.sync().await?,
             }
-            // What people have asked for comes before anything that would begin.
-            while let Ok(ask) = self.inbox.try_recv() {
-                self.ask(ask);
-            }
+            self.listen();
             self.start();
             self.stop();
             self.save().await?;

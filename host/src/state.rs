@@ -5,6 +5,7 @@
 
 use crate::digest::Digest;
 use crate::durable;
+use parking_lot::Mutex;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ pub const STATE_FOLDER: &str = ".belt";
 pub struct StateFolder {
     root: PathBuf,
 }
+
+/// Held while a driver is written: the partial file has one name.
+static KEEPING: Mutex<()> = Mutex::new(());
 
 /// A state folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +141,11 @@ impl StateFolder {
     /// The file system's, with the file's name.
     pub fn keep_driver(&self, digest: Digest, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.driver(digest);
+        if fs::read(&path).is_ok_and(|kept| kept == bytes) {
+            return Ok(());
+        }
+        // Several runs of a new driver may begin at the same time.
+        let _keeping = KEEPING.lock();
         if fs::read(&path).is_ok_and(|kept| kept == bytes) {
             return Ok(());
         }

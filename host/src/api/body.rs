@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -20,16 +21,19 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Reads a body of at most so many bytes within so long.
 pub(super) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let limit = crate::text::size(bytes_max as u64);
+        let detail = format!("the body is over the limit of {limit}");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    // Whoever says so beforehand need not send it.
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
     let read = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(time, read).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "the body is over the limit of {}",
-                crate::text::size(bytes_max as u64)
-            ),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::invalid("the body ended too early")),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -73,10 +77,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
-        // What may be left out as a whole.
-        let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        parse(bytes).map(Json)
+        parse_or_default(&bytes).map(Json)
     }
+}
+
+/// The same of a text that may be left out as a whole.
+pub(super) fn parse_or_default<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    parse(if bytes.is_empty() { b"{}" } else { bytes })
 }
 
 /// A plain form from JSON text; what is wrong names the field.

@@ -1,7 +1,7 @@
 //! Resource definitions over HTTP, as Conveyor has them.
 
 use super::body::{DocumentBody, InPath, InQuery};
-use super::idempotency::{Kept, Key, before};
+use super::idempotency::{Kept, Key, before, instead};
 use super::{Problem, Shared};
 use crate::catalog::{DefinitionRecord, define, remove_definition};
 use crate::documents::{Definition, Document, check_definition};
@@ -113,13 +113,10 @@ pub(super) async fn create(
         what: "definition",
         name: record.definition.name.clone(),
     };
-    if owner
-        .catalog()
-        .definition(&record.definition.name)
-        .await?
-        .is_some()
-    {
-        return Err(exists().into());
+    let name = &record.definition.name;
+    if owner.catalog().definition(name).await?.is_some() {
+        let kept = instead(&owner, keyed.as_ref(), exists()).await?;
+        return Ok(kept.into_response());
     }
     let kept = Kept::json(StatusCode::CREATED, &DefinitionView::from(record.clone()));
     let batch = kept
@@ -134,9 +131,8 @@ pub(super) async fn create(
         Ok(()) => Ok(kept.into_response()),
         Err(error) if error.lost_race().is_some() => {
             // The same request, or another of the same name.
-            let kept = before(&owner, keyed.as_ref()).await?;
-            kept.map(IntoResponse::into_response)
-                .ok_or_else(|| exists().into())
+            let kept = instead(&owner, keyed.as_ref(), exists()).await?;
+            Ok(kept.into_response())
         }
         Err(error) => Err(error.into()),
     }

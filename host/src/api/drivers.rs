@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -137,7 +138,9 @@ pub(super) async fn put(
     }
     let bytes_max = usize::try_from(DRIVER_BYTES_MAX).unwrap_or(usize::MAX);
     let bytes = body::read(request.into_body(), bytes_max, TIME_MAX).await?;
-    let (_, is_new) = owner.put_driver(&name, bytes.to_vec()).await?;
+    let (carrier, named) = (Arc::clone(&owner), name.clone());
+    let put = async move { carrier.put_driver(&named, bytes.to_vec()).await };
+    let (_, is_new) = owner.apart(put).await?;
     let status = if is_new {
         StatusCode::CREATED
     } else {
@@ -154,6 +157,8 @@ pub(super) async fn delete(
     State(owner): State<Shared>,
     InPath(name): InPath<String>,
 ) -> Result<StatusCode, Problem> {
-    owner.delete_driver(&name).await?;
+    let carrier = Arc::clone(&owner);
+    let delete = async move { carrier.delete_driver(&name).await };
+    owner.apart(delete).await?;
     Ok(StatusCode::NO_CONTENT)
 }

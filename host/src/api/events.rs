@@ -77,13 +77,18 @@ pub(super) async fn events(
         Some(text) => place(&text)
             .ok_or_else(|| Problem::invalid(format!("`{text}` is no id of an event")))?,
     };
-    let watched = Watched::new(&owner, id).await?;
+    let mut watched = Watched::new(&owner, id).await?;
+    let has_ended = watched.marks().await?.has_ended;
     let reader = Durable {
         watched,
         at: begin,
         waiting: VecDeque::new(),
     };
     let mut frames = Box::pin(reader.stream());
+    // Whoever has seen all so far is answered now, and told later.
+    if !has_ended {
+        return Ok(sse(frames));
+    }
     match frames.next().await {
         None => Ok(StatusCode::NO_CONTENT.into_response()),
         Some(first) => Ok(sse(stream::iter([first]).chain(frames).boxed())),

@@ -129,6 +129,9 @@ pub(super) async fn before(owner: &Shared, keyed: Option<&Keyed>) -> Result<Opti
     let Some(found) = found.map_err(OwnerError::from)? else {
         return Ok(None);
     };
+    // It may have been written a moment ago: what is answered is durable, whoever is answered first.
+    let synced = owner.store().sync(found.revision).await;
+    synced.map_err(OwnerError::from)?;
     let kept: Kept = decode(&keyed.record, &found.value).map_err(RunsError::from)?;
     if kept.request != Some(keyed.request) {
         return Err(Problem::new(
@@ -137,11 +140,6 @@ pub(super) async fn before(owner: &Shared, keyed: Option<&Keyed>) -> Result<Opti
         ));
     }
     Ok(Some(kept))
-}
-
-/// Whether a commit failed because the same key was used at the same time.
-pub(super) fn is_repeat(error: &OwnerError) -> bool {
-    matches!(error, OwnerError::Repeated)
 }
 
 /// Orders a run, once for each key; `render` makes the answer.
@@ -161,12 +159,30 @@ pub(super) async fn once(
             render(accepted).along(batch, keyed.as_ref())
         }));
     }
-    match owner.order_apart(order.clone()).await {
+    let ordered = owner.order_apart(order.clone()).await;
+    first(owner, keyed.as_ref(), ordered, |accepted| render(accepted)).await
+}
+
+/// The answer to what was ordered with that key. What stands in its way may be what the same request has made at the
+/// same time: then its answer is this one's.
+pub(super) async fn first(
+    owner: &Shared,
+    keyed: Option<&Keyed>,
+    ordered: Result<Accepted, OwnerError>,
+    render: impl Fn(&Accepted) -> Kept,
+) -> Result<Kept, Problem> {
+    match ordered {
         Ok(accepted) => Ok(render(&accepted)),
-        Err(error) if is_repeat(&error) => {
-            let kept = before(owner, keyed.as_ref()).await?;
-            kept.ok_or_else(|| OwnerError::Contended.into())
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => instead(owner, keyed, error).await,
     }
+}
+
+/// The answer to the same request, where that is why this one failed.
+pub(super) async fn instead(
+    owner: &Shared,
+    keyed: Option<&Keyed>,
+    error: OwnerError,
+) -> Result<Kept, Problem> {
+    let kept = before(owner, keyed).await?;
+    kept.ok_or_else(|| error.into())
 }

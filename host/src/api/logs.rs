@@ -184,9 +184,11 @@ pub(super) async fn append(
         .parse()
         .map_err(|_| Problem::field("/runid", "it is no id of a run"))?;
     let stored = owner.stored(id).await?;
-    if log.message.len() > LINE_BYTES_MAX {
-        let message = format!("it is over the limit of {LINE_BYTES_MAX} bytes");
-        return Err(Problem::field("/message", message));
+    for (field, text) in [("/driver", &log.driver), ("/message", &log.message)] {
+        if text.len() > LINE_BYTES_MAX {
+            let message = format!("it is over the limit of {LINE_BYTES_MAX} bytes");
+            return Err(Problem::field(field, message));
+        }
     }
     let mut steps = stored.run.plan.steps.iter().zip(&stored.run.steps);
     let by = steps.find(|(plan, step)| plan.driver == log.driver && !step.state.is_ended());

@@ -49,6 +49,9 @@ pub(super) async fn create(
     DocumentBody(document, bytes): DocumentBody<Pipeline>,
 ) -> Result<Response, Problem> {
     let keyed = key.of("/pipelines", &bytes);
+    if let Some(kept) = before(&owner, keyed.as_ref()).await? {
+        return Ok(kept.into_response());
+    }
     check(&owner, &document)?;
     let record = PipelineRecord {
         pipeline: document.value,

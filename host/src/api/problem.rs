@@ -166,12 +166,16 @@ impl Problem {
     }
 }
 
-/// The pointer of a message that begins with a path: `spec.a.b: …`.
+/// The pointer of a message that begins with a path: `` `spec.a.b`: … ``.
 fn pointer_of(message: &str) -> String {
-    let path = message.split(": ").next().unwrap_or_default();
-    match path.starts_with("spec") && !path.contains(' ') {
-        true => format!("/{}", path.replace(['.', '['], "/").replace(']', "")),
-        false => String::new(),
+    let path = message
+        .strip_prefix('`')
+        .and_then(|rest| rest.split_once('`'));
+    let path = path.map_or("", |(path, _)| path);
+    let root = path.split(['.', '[']).next().unwrap_or_default();
+    match root {
+        "spec" | "schema" => format!("/{}", path.replace(['.', '['], "/").replace(']', "")),
+        _ => String::new(),
     }
 }
 

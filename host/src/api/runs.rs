@@ -1,13 +1,13 @@
 //! Runs over HTTP: begun, listed, looked at, told to stop and to go on.
 
-use super::body::{InPath, InQuery, Json, JsonBytes, document, parse};
+use super::body::{InPath, InQuery, Json, JsonBytes, document, parse, parse_or_default};
 use super::guard::Via;
 use super::idempotency::{self, Kept, Key};
 use super::{Problem, Shared};
 use crate::catalog::ResourceRecord;
 use crate::digest::Digest;
 use crate::documents::{Document, Override, Pipeline, Resource, parse_duration};
-use crate::owner::{Accepted, Anew, InPlace, Named, Owner, OwnerError, RunOrder, Workspace};
+use crate::owner::{Accepted, Along, Anew, InPlace, Named, Owner, OwnerError, RunOrder, Workspace};
 use crate::runs::StoredRun;
 use crate::view::{RunView, SinceView};
 use axum::body::Body;
@@ -18,6 +18,7 @@ use beltline_engine::{Input, Phase, RunId, RunStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -489,7 +490,9 @@ pub(super) async fn retry(
     let id = owner.pick(&named).await?;
     let anew = anew(via, how.local)?;
     let since = owner.since(id).await?;
-    owner.retry(id, how.from.as_deref(), &anew).await?;
+    let carrier = Arc::clone(&owner);
+    let retry = async move { carrier.retry(id, how.from.as_deref(), &anew).await };
+    owner.apart(retry).await?;
     let mut view = owner.outline(&owner.stored(id).await?);
     view.since = Some(since);
     Ok((StatusCode::ACCEPTED, axum::Json(view)).into_response())
@@ -497,14 +500,20 @@ pub(super) async fn retry(
 
 /// Make a new run of the same snapshots
 #[utoipa::path(post, path = "/runs/{run}/rerun", tag = "runs", request_body = GoOn,
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
     responses((status = 201, description = "the new run", body = RunView), Problem))]
 pub(super) async fn rerun(
     State(owner): State<Shared>,
     via: Via,
     InPath(named): InPath<String>,
-    Json(how): Json<GoOn>,
+    key: Key,
+    JsonBytes(bytes): JsonBytes,
 ) -> Result<Response, Problem> {
+    let how: GoOn = parse_or_default(&bytes)?;
+    let keyed = key.of(&format!("/runs/{named}/rerun"), &bytes);
+    if let Some(kept) = idempotency::before(&owner, keyed.as_ref()).await? {
+        return Ok(kept.into_response());
+    }
     let id = owner.pick(&named).await?;
     if how.from.is_some() {
         return Err(Problem::field(
@@ -513,8 +522,14 @@ pub(super) async fn rerun(
         ));
     }
     let anew = anew(via, how.local)?;
-    let accepted = owner.rerun(id, &anew).await?;
-    Ok((StatusCode::CREATED, axum::Json(created(&accepted))).into_response())
+    let render = |accepted: &Accepted| Kept::json(StatusCode::CREATED, &created(accepted));
+    let along = keyed.clone().map(|keyed| -> Along {
+        Arc::new(move |batch, accepted| render(accepted).along(batch, Some(&keyed)))
+    });
+    let carrier = Arc::clone(&owner);
+    let rerun = async move { carrier.rerun(id, &anew, along).await };
+    let kept = idempotency::first(&owner, keyed.as_ref(), owner.apart(rerun).await, render);
+    Ok(kept.await?.into_response())
 }
 
 /// Have a run go on that was cut off
@@ -537,7 +552,9 @@ pub(super) async fn resume(
     }
     let anew = anew(via, how.local)?;
     let since = owner.since(id).await?;
-    let status = match owner.resume(id, &anew).await? {
+    let carrier = Arc::clone(&owner);
+    let resumed = async move { carrier.resume(id, &anew).await };
+    let status = match owner.apart(resumed).await? {
         true => StatusCode::ACCEPTED,
         false => StatusCode::OK,
     };
@@ -586,7 +603,7 @@ pub(super) async fn out(
 }
 
 /// A file of a run
-#[utoipa::path(get, path = "/runs/{run}/out/{path}", tag = "runs",
+#[utoipa::path(get, path = "/runs/{run}/out/{*path}", tag = "runs",
     params(("run" = String, Path, description = "its id, the begin of one, or `latest`"),
         ("path" = String, Path, description = "its path below the out folder")),
     responses((status = 200, description = "its bytes", content_type = "application/octet-stream", body = Vec<u8>), Problem))]

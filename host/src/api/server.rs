@@ -1,5 +1,8 @@
 //! Listeners: connections taken within bounds, each request guarded and timed, and all of them ended in good time.
 
+#[cfg(test)]
+mod tests;
+
 use super::guard::{Guard, Via};
 use super::without_trailing_slash;
 use axum::Router;
@@ -52,10 +55,18 @@ pub enum Listening {
     Socket(UnixListener),
 }
 
+/// How long clients may take.
+#[derive(Clone, Copy)]
+struct Times {
+    head: Duration,
+    write: Duration,
+}
+
 /// Takes connections until it is told to end.
 #[derive(Clone)]
 pub struct Server {
     service: Router,
+    times: Times,
     places: Arc<Semaphore>,
     ends: watch::Receiver<bool>,
 }
@@ -65,6 +76,10 @@ impl Server {
     pub fn new(service: Router, ends: watch::Receiver<bool>) -> Self {
         Server {
             service,
+            times: Times {
+                head: HEAD_TIME_MAX,
+                write: WRITE_TIME_MAX,
+            },
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             ends,
         }
@@ -89,17 +104,18 @@ impl Server {
                 taken = listening.accept() => taken,
             };
             let (service, ends) = (self.service.clone(), self.ends.clone());
+            let times = self.times;
             match taken {
                 Ok(Taken::Tcp(stream, guard)) => {
                     let _ = stream.set_nodelay(true);
                     tokio::spawn(async move {
-                        serve(stream, service, Some(guard), ends).await;
+                        serve(stream, service, Some(guard), times, ends).await;
                         drop(place);
                     });
                 }
                 Ok(Taken::Socket(stream)) => {
                     tokio::spawn(async move {
-                        serve(stream, service, None, ends).await;
+                        serve(stream, service, None, times, ends).await;
                         drop(place);
                     });
                 }
@@ -186,19 +202,24 @@ fn short_path(folder: &Path) -> io::Result<(rustix::fd::OwnedFd, PathBuf)> {
     Ok((held, path))
 }
 
-async fn serve<S>(stream: S, service: Router, guard: Option<Guard>, mut ends: watch::Receiver<bool>)
-where
+async fn serve<S>(
+    stream: S,
+    service: Router,
+    guard: Option<Guard>,
+    times: Times,
+    mut ends: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIME_MAX));
+    stream.set_write_timeout(Some(times.write));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let request = request.map(Body::new);
         answer(service.clone(), guard.clone(), request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME_MAX)
+        .header_read_timeout(times.head)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(Box::pin(stream)), answer);
     let mut connection = std::pin::pin!(connection);

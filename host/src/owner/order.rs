@@ -124,8 +124,19 @@ impl Owner {
     /// As [`Owner::order`].
     pub async fn order_apart(self: &Arc<Self>, order: RunOrder) -> Result<Accepted, OwnerError> {
         let owner = Arc::clone(self);
-        let ordered = self.runtime.spawn(async move { owner.order(order).await });
-        ordered.await.map_err(|_| OwnerError::Panicked)?
+        self.apart(async move { owner.order(order).await }).await
+    }
+
+    /// Does something on the owner's own threads, to the end, whatever becomes of whoever asked for it.
+    ///
+    /// # Errors
+    /// Those of what is done.
+    pub async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, OwnerError>> + Send + 'static,
+    ) -> Result<T, OwnerError> {
+        let done = self.runtime.spawn(work);
+        done.await.map_err(|_| OwnerError::Panicked)?
     }
 
     async fn try_order(self: &Arc<Self>, order: &RunOrder) -> Result<Accepted, OwnerError> {

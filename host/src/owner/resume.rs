@@ -2,7 +2,7 @@
 
 use super::carry::resource_of;
 use super::timers::Due;
-use super::{Accepted, Owner, OwnerError};
+use super::{Accepted, Along, Owner, OwnerError};
 use crate::catalog::keep_resource;
 use crate::clock;
 use crate::documents::Config;
@@ -162,11 +162,17 @@ impl Owner {
         Ok(())
     }
 
-    /// Makes a new run of the same snapshots, with the drivers of today's grants and yesterday's bytes.
+    /// Makes a new run of the same snapshots, with the drivers of today's grants and yesterday's bytes; `along` adds to
+    /// its commit.
     ///
     /// # Errors
     /// What it needs is not there, or the operator has pinned something else.
-    pub async fn rerun(self: &Arc<Self>, id: RunId, anew: &Anew) -> Result<Accepted, OwnerError> {
+    pub async fn rerun(
+        self: &Arc<Self>,
+        id: RunId,
+        anew: &Anew,
+        along: Option<Along>,
+    ) -> Result<Accepted, OwnerError> {
         let mut stored = self.stored(id).await?;
         anew.apply(&mut stored);
         let (config, entries) = self.entries_of(&stored.record.config)?;
@@ -193,11 +199,15 @@ impl Owner {
             &self.state,
         )?;
         prepared.keep(&launch, &self.state)?;
-        self.carry_with_resource(launch).await
+        self.carry_with_resource(launch, along).await
     }
 
     /// Carries a new run of a resource that may have gone since.
-    async fn carry_with_resource(self: &Arc<Self>, launch: Launch) -> Result<Accepted, OwnerError> {
+    async fn carry_with_resource(
+        self: &Arc<Self>,
+        launch: Launch,
+        add: Option<Along>,
+    ) -> Result<Accepted, OwnerError> {
         let record = &launch.stored.record;
         let found = self
             .catalog
@@ -210,13 +220,17 @@ impl Owner {
             along = keep_resource(along, &found.record, Some(found.revision), false);
             kept = Some(found.record);
         }
-        let stored = launch.stored.clone();
-        self.carry(launch, along).await?;
-        Ok(Accepted {
+        let accepted = Accepted {
             resource: kept,
-            stored,
+            stored: launch.stored.clone(),
             notes: Vec::new(),
-        })
+        };
+        let along = match &add {
+            Some(add) => add(along, &accepted),
+            None => along,
+        };
+        self.carry(launch, along).await?;
+        Ok(accepted)
     }
 
     /// A run, loaded.

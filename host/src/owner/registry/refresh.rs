@@ -224,7 +224,6 @@ impl Registry {
             if let Some(path) = path {
                 served.path = path.to_owned();
             }
-            served.trouble = None;
             let mut before = std::mem::take(&mut served.drivers);
             for (name, entry) in &config.drivers {
                 let source = match from_config.contains(name) {
@@ -288,6 +287,7 @@ impl Registry {
         match read_config(&path) {
             Ok(config) => {
                 self.refresh.wished.lock().config = config;
+                self.change(|served| served.trouble = None);
                 self.serve_wished(None);
                 tracing::info!(file = %path.display(), "the operator's file was read again");
             }
