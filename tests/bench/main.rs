@@ -12,6 +12,7 @@ mod many;
 mod material;
 mod rounds;
 mod runs;
+mod server;
 mod start;
 mod table;
 
@@ -25,13 +26,18 @@ type Section = (&'static str, fn(Effort, &mut Table));
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, load, ..] = arguments.as_slice()
+        && mode == "load"
+    {
+        return server::run_load(load);
+    }
     let effort = if arguments.iter().any(|argument| argument == "--quick") {
         Effort::Quick
     } else {
         Effort::Whole
     };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let sections: [Section; 8] = [
+    let sections: [Section; 9] = [
         ("resident", loading::measure_resident),
         ("engine", engine::measure),
         ("attempts", attempts::measure),
@@ -40,6 +46,7 @@ fn main() {
         ("many", many::measure),
         ("loading", loading::measure),
         ("start", start::measure),
+        ("server", server::measure),
     ];
     let mut table = Table::default();
     for (name, measure) in sections {

@@ -155,7 +155,7 @@ fn group_commits(runtime: &Runtime, state: &State, times: u32, bytes: usize) {
 }
 
 /// Succeeds, after an attempt of wasmtime alone or after nothing.
-struct Alone(Option<Arc<Bare>>);
+pub struct Alone(pub Option<Arc<Bare>>);
 
 impl Perform for Alone {
     fn admit(&self) -> BoxFuture<'static, Option<Admission>> {

@@ -1,8 +1,8 @@
 //! What is measured with: components, a host with its settings, runs that are ready to be driven.
 
 use beltline::digest::Digest;
-use beltline::documents::read_bytes;
-use beltline::launch::{self, Launch, Order, Subject};
+use beltline::documents::{Documents, Resource, read_bytes};
+use beltline::launch::{self, Launch, Order, Prepared, Subject};
 use beltline::logs::{LogLine, LogSink};
 use beltline::runner::Observer;
 use beltline::runs::Runs;
@@ -161,6 +161,17 @@ impl State {
     pub fn launch(&self, host: &WasmHost, steps: usize, has_effects: bool) -> Launch {
         let workspace = self.folder.path().join("work");
         std::fs::create_dir_all(&workspace).expect("a temporary folder can be written to");
+        let order = Order {
+            workspace: Some(workspace),
+            ..order(&resource("thing"))
+        };
+        let prepared = self.prepared(host, steps, has_effects);
+        let launch = prepared.new_run(order, &self.state);
+        launch.expect("the run can be made")
+    }
+
+    /// A pipeline of so many steps of the no-op guest.
+    pub fn prepared(&self, host: &WasmHost, steps: usize, has_effects: bool) -> Prepared {
         let noop = root().join("target/guests/noop.wasm");
         let grants = if has_effects { "{workspace: rw}" } else { "{}" };
         let config_text = format!(
@@ -174,31 +185,40 @@ impl State {
             "{{name: line, resource: app, steps: [{}]}}",
             steps.join(", ")
         );
-        let parse = |name: &str, text: &str| {
-            read_bytes(name, text.as_bytes()).expect("the bench's documents are right")
-        };
         let config = parse("belt.yaml", &config_text).configs.remove(0).value;
         let pipeline = parse("pipeline.yaml", &pipeline).pipelines.remove(0).value;
-        let resource = parse("resource.yaml", "{name: thing, resource: app, spec: {}}");
-        let order = Order {
-            id: launch::new_id(),
-            event: "create".to_owned(),
-            resource: Subject::new(&resource.resources.first().expect("it is one").value, 1),
-            workspace: Some(workspace),
-            archive: None,
-            out: None,
-            rerun_of: None,
-        };
         let path = self.folder.path().join("belt.yaml");
         let used = launch::resolve(&pipeline, &config, &path, false);
         let used = used.expect("the guest is a driver");
         let prepared = launch::prepare(pipeline, used, &config, path, host, &self.state);
-        let launch = prepared.and_then(|prepared| prepared.new_run(order, &self.state));
-        launch.expect("the run can be made")
+        prepared.expect("the pipeline can be run")
     }
 
     /// How often the store has synced.
     pub fn syncs(&self) -> u64 {
         self.store.counters().syncs
     }
+}
+
+/// A resource of that name.
+pub fn resource(name: &str) -> Resource {
+    let text = format!("{{name: {name}, resource: app, spec: {{}}}}");
+    parse("resource.yaml", &text).resources.remove(0).value
+}
+
+/// For a new run of a resource that is new.
+pub fn order(resource: &Resource) -> Order {
+    Order {
+        id: launch::new_id(),
+        event: "create".to_owned(),
+        resource: Subject::new(resource, 1),
+        workspace: None,
+        archive: None,
+        out: None,
+        rerun_of: None,
+    }
+}
+
+fn parse(name: &str, text: &str) -> Documents {
+    read_bytes(name, text.as_bytes()).expect("the bench's documents are right")
 }
