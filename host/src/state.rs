@@ -140,13 +140,7 @@ impl StateFolder {
     /// # Errors
     /// The file system's, with the file's name.
     pub fn keep_driver(&self, digest: Digest, bytes: &[u8]) -> Result<(), StateError> {
-        static KEEPING: Mutex<()> = Mutex::new(());
         let path = self.driver(digest);
-        // Runs that begin at the same time with one driver would take the unfinished file from each other.
-        let _keeping = KEEPING.lock();
-        if fs::read(&path).is_ok_and(|kept| kept == bytes) {
-            return Ok(());
-        }
         // Several runs of a new driver may begin at the same time.
         let _keeping = KEEPING.lock();
         if fs::read(&path).is_ok_and(|kept| kept == bytes) {

@@ -6,8 +6,6 @@ use axum::http::header;
 use axum::response::Html;
 use axum::routing::get;
 use std::sync::Arc;
-use utoipa::PartialSchema;
-use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::info::{Info, License};
 
@@ -44,11 +42,6 @@ fn complete(mut document: OpenApi) -> String {
     let paths = std::mem::take(&mut document.paths.paths).into_iter();
     let plain = |(path, item): (String, _)| (path.replace("{*", "{"), item);
     document.paths.paths = paths.map(plain).collect();
-    // Refusals name it, and no handler returns it by that name.
-    let mut named = vec![(Problem::name().into_owned(), Problem::schema())];
-    Problem::schemas(&mut named);
-    let components = document.components.get_or_insert_default();
-    components.schemas.extend(named);
     let mut info = Info::new("Beltline", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "Pipelines of sandboxed drivers: resources in, runs happen, people watch them.".to_owned(),

@@ -71,6 +71,7 @@ pub(super) struct Owned {
     runs: Option<Runtime>,
     serving: Option<Runtime>,
     server: Server,
+    listens: bool,
     ends: watch::Sender<bool>,
 }
 
@@ -324,6 +325,7 @@ impl Owned {
                 .map_err(Stop::fault)?
         };
         owned.serving = Some(serving);
+        owned.listens = true;
         owned.listen(listening);
         Ok(owned)
     }
@@ -337,6 +339,7 @@ impl Owned {
             runs: Some(runs),
             serving: None,
             server,
+            listens: false,
             ends,
         }
     }
@@ -384,7 +387,6 @@ impl Owned {
             let _ = serving.block_on(quiet);
             serving.shutdown_background();
         }
-        let _ = fs::remove_file(self.owner.state().root().join(SOCKET));
         if let Some(failure) = self.owner.store().compaction_failure() {
             let failure = anyhow::Error::new(failure);
             output::notice(&format!(
@@ -401,7 +403,11 @@ impl Owned {
 const END_TIME_MAX: Duration = Duration::from_millis(500);
 
 impl Drop for Owned {
+    /// The socket goes while the store is still ours: it is not yet that of the next owner.
     fn drop(&mut self) {
+        if self.listens {
+            let _ = fs::remove_file(self.owner.state().root().join(SOCKET));
+        }
         // Not from inside a runtime, where a blocking end is not allowed.
         for runtime in [self.serving.take(), self.runs.take()]
             .into_iter()

@@ -157,7 +157,6 @@ async fn watch(
                 if asked > FORCED {
                     leave("left the run as it is");
                 }
-                progress.cancelling(asked > 1);
                 let ask = json!({"force": asked > 1});
                 let path = format!("/runs/{run}/cancel");
                 match client.post::<Value>(&path, &ask, &[]).await {
@@ -165,6 +164,8 @@ async fn watch(
                     Ok(_) | Err(ClientError::Problem(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
+                // Once it is said, it is so.
+                progress.cancelling(asked > 1);
             }
             _ = look.tick() => {
                 let held_up = connection.owned.as_ref().and_then(|owned| {
