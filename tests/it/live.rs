@@ -83,10 +83,10 @@ impl Live {
 
     /// Waits for a line that has this in it.
     #[track_caller]
-    pub fn until(&mut self, part: &str) {
+    pub fn until(&mut self, part: &str) -> String {
         while let Some(line) = self.line() {
             if line.contains(part) {
-                return;
+                return line;
             }
         }
         panic!("it ended without `{part}`:\n{}", self.said);

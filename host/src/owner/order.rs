@@ -18,7 +18,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// How often an order is tried again that others have overtaken.
-const RACES_MAX: usize = 16;
+pub(super) const RACES_MAX: usize = 16;
 
 /// Something that an order names or brings along.
 #[derive(Debug, Clone)]

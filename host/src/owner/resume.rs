@@ -1,6 +1,7 @@
 //! Runs that the store has: taken up again, in a new round, or once more from the same snapshots.
 
 use super::carry::resource_of;
+use super::order::RACES_MAX;
 use super::timers::Due;
 use super::{Accepted, Along, Owner, OwnerError};
 use crate::catalog::keep_resource;
@@ -116,6 +117,22 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::Conflict`] where it has not ended or has no such step, or what it needs is not there.
     pub async fn retry(
+        self: &Arc<Self>,
+        id: RunId,
+        from: Option<&str>,
+        anew: &Anew,
+    ) -> Result<(), OwnerError> {
+        for _ in 0..RACES_MAX {
+            match self.try_retry(id, from, anew).await {
+                // Somebody else has had it go on meanwhile: the next look says so.
+                Err(error) if error.lost_race().is_some() => {}
+                done => return done,
+            }
+        }
+        Err(OwnerError::Contended)
+    }
+
+    async fn try_retry(
         self: &Arc<Self>,
         id: RunId,
         from: Option<&str>,

@@ -1,0 +1,158 @@
+//! `belt up` that is under way, and what a test asks of it.
+
+use crate::belt::{Bench, Said};
+use crate::http::{Answer, Connection, Frames};
+use crate::live::Live;
+use beltline::clock;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// How long a busy machine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct Up {
+    live: Mutex<Live>,
+    pub address: SocketAddr,
+    socket: PathBuf,
+}
+
+impl Up {
+    /// In the bench's folder, with the state folder `state`.
+    pub fn start(bench: &Bench) -> Up {
+        Up::with(bench, &[])
+    }
+
+    pub fn with(bench: &Bench, more: &[&str]) -> Up {
+        Up::of(bench, Live::start(bench.command(&up(more))))
+    }
+
+    /// One that has been started, and may have to wait.
+    pub fn of(bench: &Bench, mut live: Live) -> Up {
+        let line = live.until("belt is up at http://");
+        let address = line.split("http://").nth(1).unwrap();
+        let address = address.split(';').next().unwrap().parse().unwrap();
+        Up {
+            live: Mutex::new(live),
+            address,
+            socket: bench.path("state/belt.sock"),
+        }
+    }
+
+    /// Defines the kind `app`, and applies a pipeline of it with these steps.
+    pub fn line(&self, name: &str, steps: Value) {
+        let definition = json!({"name": "app", "schema": {"type": "object", "properties": {"size": {"type": "integer"}}}});
+        self.post("/resource-definitions/apply", &definition)
+            .is(201);
+        let pipeline = json!({"name": name, "resource": "app", "steps": steps});
+        self.post("/pipelines", &pipeline).is(201);
+    }
+
+    pub fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection::new(stream, self.address.to_string())
+    }
+
+    /// Over the state folder's own socket: as the same user on the same machine.
+    pub fn connect_locally(&self) -> Connection {
+        let stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Connection::new(stream, "belt".to_owned())
+    }
+
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.connect().ask(method, path, headers, body)
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], b"")
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &[], body.to_string().as_bytes())
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.ask("PUT", path, &[], body.to_string().as_bytes())
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, &[], b"")
+    }
+
+    /// A run when it has ended.
+    #[track_caller]
+    pub fn ended(&self, id: &str) -> Value {
+        let run = self.get(&format!("/runs/{id}?wait=120s")).is(200);
+        assert!(run.get("ended_at").is_some(), "{run:#}");
+        run
+    }
+
+    /// Asks again and again until the answer is as it should be.
+    #[track_caller]
+    pub fn until(&self, path: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+        let mut connection = self.connect();
+        let give_up = clock::now_ms() + clock::millis(PATIENCE);
+        loop {
+            let found = connection.ask("GET", path, &[], b"");
+            let value = serde_json::from_slice(&found.body).unwrap_or_default();
+            if is_right(&value) {
+                return value;
+            }
+            assert!(clock::now_ms() < give_up, "{path} stays at {value:#}");
+        }
+    }
+
+    pub fn frames(&self, path: &str, headers: &[(&str, &str)]) -> Frames {
+        let mut connection = self.connect();
+        let accept = [&[("accept", "text/event-stream")], headers].concat();
+        connection.send("GET", path, &accept, b"");
+        let (status, head) = connection.head().unwrap();
+        assert_eq!(status, 200, "{head}");
+        assert!(head.contains("text/event-stream"), "{head}");
+        Frames::new(connection)
+    }
+
+    /// Waits for a line of its log that has this in it.
+    #[track_caller]
+    pub fn says(&self, part: &str) -> String {
+        self.live.lock().unwrap().until(part)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.live.lock().unwrap().pid()
+    }
+
+    /// SIGTERM; what it said by its end.
+    pub fn terminate(self) -> Said {
+        let live = self.live.into_inner().unwrap();
+        live.terminate();
+        live.end()
+    }
+
+    pub fn kill(self) -> Said {
+        self.live.into_inner().unwrap().kill()
+    }
+
+    /// `kill -9`, and another one on the same state.
+    pub fn killed_and_started(self, bench: &Bench) -> Up {
+        self.kill();
+        Up::start(bench)
+    }
+}
+
+/// The arguments of `belt up`.
+pub fn up<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["up", "--listen", "127.0.0.1:0", "--state", "state"], more].concat()
+}
+
+/// The id of a run in an answer.
+pub fn id(run: &Value) -> String {
+    let id = run.get("run").or(run.get("runid"));
+    id.and_then(Value::as_str).unwrap().to_owned()
+}

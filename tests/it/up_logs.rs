@@ -1,0 +1,129 @@
+//! What drivers say: Conveyor's log routes, and a run's own log, stored and live in one order.
+
+use crate::belt::Bench;
+use crate::http::Frame;
+use crate::up::{Up, id};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+fn messages(lines: &Value) -> Vec<String> {
+    let lines = lines.as_array().unwrap().iter();
+    lines
+        .map(|line| line["message"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn conveyors_log_routes_have_its_lines() {
+    let bench = Bench::new(&["say", "echo"]);
+    let up = Up::start(&bench);
+    up.line(
+        "line",
+        json!([{"id": "one", "driver": "say"}, {"id": "two", "driver": "echo"}]),
+    );
+    let body = json!({"name": "thing", "resource": "app", "pipeline": "line", "spec": {}});
+    let run = id(&up.post("/resources", &body).is(201));
+    up.ended(&run);
+    let lines = up.get(&format!("/logs?runid={run}")).is(200);
+    let first = &lines[0];
+    assert_eq!(
+        (&first["runid"], &first["driver"]),
+        (&json!(run), &json!("say"))
+    );
+    assert_eq!(first["pipeline"], "line");
+    assert!(first["timestamp"].as_str().unwrap().parse::<u64>().unwrap() > 1_700_000_000);
+    let said = messages(&lines);
+    assert!(said.contains(&"one on stdout".to_owned()), "{said:?}");
+
+    let line =
+        json!({"runid": run, "driver": "native", "pipeline": "line", "message": "from afar"});
+    let appended = up.post("/logs", &line).is(201);
+    assert_eq!(appended["message"], "from afar");
+    let found = |query: &str| messages(&up.get(&format!("/logs?{query}")).is(200));
+    assert_eq!(found("driver=native"), ["from afar"]);
+    assert_eq!(found("pipeline=line").len(), said.len() + 1);
+    assert_eq!(found(&format!("runid={run}&driver=say")), said);
+    assert_eq!(found("pipeline=other"), [""; 0]);
+    assert_eq!(found("runid=none"), [""; 0]);
+
+    // Both streams end with a run that has ended, as they must not hang.
+    let of_run: Vec<Frame> = up.frames(&format!("/logs/pipeline/{run}"), &[]).collect();
+    assert_eq!(of_run.len(), said.len() + 1);
+    assert_eq!(of_run[0].data, lines[0]);
+    assert_eq!((of_run[0].event.as_str(), of_run[0].id.as_str()), ("", ""));
+    let of_driver: Vec<Frame> = up
+        .frames(&format!("/logs/streams/native/{run}"), &[])
+        .collect();
+    assert_eq!(of_driver.len(), 1);
+    assert_eq!(of_driver[0].data["message"], "from afar");
+}
+
+#[test]
+fn a_line_that_cannot_be_kept_is_refused() {
+    let bench = Bench::new(&[]);
+    let up = Up::start(&bench);
+    up.line("line", json!([]));
+    let body = json!({"name": "thing", "resource": "app", "spec": {}});
+    let run = id(&up.post("/resources", &body).is(201));
+    let long = "x".repeat(17_000);
+    for (line, status) in [
+        (json!({"runid": "../../x", "message": "m"}), 400),
+        (
+            json!({"runid": "00000000-0000-7000-8000-000000000000", "message": "m"}),
+            404,
+        ),
+        (json!({"runid": run, "message": long}), 400),
+        (json!({"runid": run, "driver": long, "message": "m"}), 400),
+        (json!({"runid": run}), 400),
+    ] {
+        up.post("/logs", &line).refused(status);
+    }
+    assert_eq!(up.get(&format!("/runs/{run}/logs")).is(200), json!([]));
+    up.get("/logs/pipeline/00000000-0000-7000-8000-000000000000")
+        .refused(404);
+    up.get(&format!("/runs/{run}/logs?step=none")).refused(400);
+}
+
+#[test]
+fn lines_come_live_and_in_the_order_in_which_they_are_stored() {
+    let bench = Bench::new(&["latch", "say"]);
+    let up = Up::start(&bench);
+    up.line(
+        "line",
+        json!([{"id": "a", "driver": "say"}, {"id": "b", "driver": "latch"}]),
+    );
+    let body = json!({"name": "thing", "resource": "app", "pipeline": "line", "spec": {}});
+    let run = up.post("/runs", &json!({"resource": body})).is(201);
+    let path = format!("/runs/{}/logs", id(&run));
+    let mut live = up.frames(&path, &[]);
+    let mut conveyors = up.frames(&format!("/logs/streams/latch/{}", id(&run)), &[]);
+    let mut seen = Vec::new();
+    // What it says before it waits is told while it waits.
+    while seen
+        .last()
+        .is_none_or(|frame: &Frame| frame.data["message"] != "at the latch")
+    {
+        seen.push(live.next().unwrap());
+    }
+    assert_eq!(conveyors.next().unwrap().data["message"], "at the latch");
+    assert_eq!(
+        up.get(&format!("/runs/{}", id(&run))).is(200)["status"],
+        "running"
+    );
+    fs::write(Path::new(run["out"].as_str().unwrap()).join("b.open"), "").unwrap();
+    seen.extend(&mut live);
+    assert_eq!(conveyors.next().unwrap().data["message"], "past the latch");
+    assert!(conveyors.next().is_none());
+
+    let stored = up.get(&path).is(200);
+    let told: Vec<_> = seen.iter().map(|frame| frame.data.clone()).collect();
+    assert_eq!(Value::from(told), stored);
+    let of_step = up.get(&format!("{path}?step=b")).is(200);
+    assert_eq!(messages(&of_step), ["at the latch", "past the latch"]);
+    // Cut off after any line, it goes on with the next one.
+    for (nth, frame) in seen.iter().enumerate() {
+        let rest = up.frames(&path, &[("last-event-id", &frame.id)]);
+        assert_eq!(rest.collect::<Vec<_>>(), seen[nth + 1..]);
+    }
+}

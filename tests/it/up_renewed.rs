@@ -1,0 +1,158 @@
+//! `belt up` keeps up with the operator's file and the driver files that it names, without a restart.
+
+use crate::belt::{Bench, guest};
+use crate::up::{Up, id};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+fn copy(bench: &Bench, name: &str, to: &str) {
+    // As tools do: whole, or not at all.
+    fs::copy(guest(name), bench.path("new")).unwrap();
+    fs::rename(bench.path("new"), bench.path(to)).unwrap();
+}
+
+fn ready(up: &Up, name: &str) -> Value {
+    up.until(&format!("/drivers/{name}"), |driver| {
+        driver["status"] == "ready"
+    })
+}
+
+fn thing(name: &str) -> Value {
+    json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}})
+}
+
+#[test]
+fn a_changed_file_is_taken_by_new_runs_alone() {
+    let bench = Bench::new(&[]);
+    copy(&bench, "echo", "mine.wasm");
+    copy(&bench, "latch", "latch.wasm");
+    bench.write(
+        "belt.yaml",
+        "drivers:\n  mine: {path: mine.wasm}\n  latch: {path: latch.wasm, grants: {out: rw}}\n",
+    );
+    let up = Up::start(&bench);
+    up.line(
+        "line",
+        json!([{"id": "s", "driver": "latch"}, {"driver": "mine"}]),
+    );
+    let held = up.post("/runs", &thing("one")).is(201);
+    let before = ready(&up, "mine");
+    copy(&bench, "say", "mine.wasm");
+    let after = up.until("/drivers/mine", |driver| {
+        driver["digest"] != before["digest"]
+    });
+    let new = up.post("/runs", &thing("two")).is(201);
+    for run in [&held, &new] {
+        fs::write(Path::new(run["out"].as_str().unwrap()).join("s.open"), "").unwrap();
+    }
+    for (run, driver) in [(held, &before), (new, &after)] {
+        let run = up.ended(&id(&run));
+        assert_eq!(
+            (&run["status"], &run["drivers"]["mine"]["digest"]),
+            (&json!("succeeded"), &driver["digest"])
+        );
+    }
+    // A file that is no driver is told, and what was there goes on.
+    bench.write("mine.wasm", "no wasm");
+    let refused = up.until("/drivers/mine", |driver| driver["status"] == "refused");
+    assert_eq!(refused["digest"], after["digest"]);
+    assert!(!refused["trouble"].as_str().unwrap().is_empty());
+    up.line("line", json!([{"driver": "mine"}]));
+    let run = up.post("/runs?wait=120s", &thing("three")).is(201);
+    assert_eq!(run["status"], "succeeded");
+    copy(&bench, "echo", "mine.wasm");
+    assert_eq!(ready(&up, "mine")["digest"], before["digest"]);
+}
+
+#[test]
+fn a_pinned_file_that_has_changed_is_told_and_not_taken() {
+    let bench = Bench::new(&[]);
+    copy(&bench, "echo", "mine.wasm");
+    bench.write("belt.yaml", "drivers:\n  mine: {path: mine.wasm}\n");
+    let up = Up::start(&bench);
+    let digest = ready(&up, "mine")["digest"].as_str().unwrap().to_owned();
+    bench.write(
+        "belt.yaml",
+        format!("drivers:\n  mine: {{path: mine.wasm, digest: \"{digest}\"}}\n"),
+    );
+    up.says("the operator's file was read again");
+    copy(&bench, "say", "mine.wasm");
+    let refused = up.until("/drivers/mine", |driver| driver["status"] == "refused");
+    assert_eq!(refused["digest"], digest);
+    up.says("the driver cannot be used");
+    up.line("line", json!([{"driver": "mine"}]));
+    let run = up.post("/runs?wait=120s", &thing("one")).is(201);
+    assert_eq!(
+        (&run["status"], &run["drivers"]["mine"]["digest"]),
+        (&json!("succeeded"), &json!(digest))
+    );
+}
+
+#[test]
+fn a_changed_operators_file_is_read_again_and_a_broken_one_is_told() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    let echo = guest("echo").display().to_string();
+    bench.write(
+        "belt.yaml",
+        format!("drivers:\n  echo: {{path: {echo}}}\n  more: {{path: {echo}, kinds: [app]}}\n"),
+    );
+    ready(&up, "more");
+    bench.write("belt.yaml", "drivers:\n  more: {pth: x}\n");
+    let told = up.until("/drivers", |drivers| drivers["trouble"].is_string());
+    assert!(
+        told["trouble"].as_str().unwrap().contains("pth"),
+        "{told:#}"
+    );
+    assert_eq!(told["drivers"].as_array().unwrap().len(), 2);
+    up.says("the operator's file cannot be used");
+    // What clients do meanwhile does not hide it.
+    let wasm = fs::read(guest("say")).unwrap();
+    up.ask(
+        "PUT",
+        "/drivers/mine",
+        &[("content-type", "application/wasm")],
+        &wasm,
+    )
+    .is(201);
+    ready(&up, "mine");
+    assert_eq!(up.get("/drivers").is(200)["trouble"], told["trouble"]);
+    up.line("line", json!([{"driver": "more"}, {"driver": "mine"}]));
+    let run = up.post("/runs?wait=120s", &thing("one")).is(201);
+    assert_eq!(run["status"], "succeeded");
+
+    bench.write("belt.yaml", format!("drivers:\n  mine: {{path: {echo}}}\n"));
+    let drivers = up.until("/drivers", |drivers| drivers["trouble"].is_null());
+    let names: Vec<_> = drivers["drivers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["name"])
+        .collect();
+    // The operator's own wins over what a client has put under that name.
+    assert_eq!(names, ["mine"]);
+    assert_eq!(ready(&up, "mine")["source"], "config");
+    let said = up.post("/runs", &thing("two")).refused(400);
+    assert!(said.contains("there is no driver `more`"), "{said}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_at_the_start_stops_it_there() {
+    let bench = Bench::new(&[]);
+    let start = || bench.belt(&crate::up::up(&[]));
+    bench.write("belt.yaml", "drivers: {x: {pth: y}}\n");
+    let said = start();
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("pth"), "{said:?}");
+    fs::remove_file(bench.path("belt.yaml")).unwrap();
+    let said = start();
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("drivers: {}"), "{said:?}");
+    // A driver file that is not there yet may come: it is told, and the others are served.
+    bench.write("belt.yaml", "drivers: {late: {path: late.wasm}}\n");
+    let up = Up::start(&bench);
+    up.until("/drivers/late", |driver| driver["status"] == "refused");
+    copy(&bench, "echo", "late.wasm");
+    ready(&up, "late");
+}

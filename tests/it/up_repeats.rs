@@ -1,0 +1,123 @@
+//! `Idempotency-Key`: a request that is repeated is answered with the first result and does nothing more.
+
+use crate::belt::Bench;
+use crate::http::Answer;
+use crate::up::{Up, id};
+use serde_json::{Value, json};
+use std::thread;
+
+fn keyed(up: &Up, path: &str, key: &str, body: &Value) -> Answer {
+    let headers = [("idempotency-key", key)];
+    up.ask("POST", path, &headers, body.to_string().as_bytes())
+}
+
+fn thing(name: &str) -> Value {
+    json!({"name": name, "resource": "app", "pipeline": "line", "spec": {}})
+}
+
+fn count(up: &Up) -> usize {
+    up.get("/runs?limit=1000").is(200)["runs"]
+        .as_array()
+        .unwrap()
+        .len()
+}
+
+#[test]
+fn a_repeat_gets_the_first_answer_also_after_a_restart() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    let definition = json!({"name": "site", "schema": {}});
+    let pipeline = json!({"name": "other", "resource": "app", "steps": []});
+    let all = [
+        ("/runs", json!({"resource": thing("one")})),
+        ("/resources", thing("two")),
+        ("/resource-definitions", definition),
+        ("/pipelines", pipeline),
+    ];
+    let first: Vec<_> = all
+        .iter()
+        .map(|(path, body)| keyed(&up, path, "k", body).is(201))
+        .collect();
+    // The same key on another route is another request, and another key another.
+    assert_eq!(keyed(&up, "/resources", "l", &all[1].1).status, 409);
+    for (path, body) in &all {
+        // The same to us, and not the same bytes: whoever sends it may mean something else.
+        let other = format!("{body} ");
+        let headers = [("idempotency-key", "k")];
+        let said = up.ask("POST", path, &headers, other.as_bytes());
+        assert!(said.refused(422).contains("another body"));
+    }
+    let up = up.killed_and_started(&bench);
+    for ((path, body), first) in all.iter().zip(first) {
+        assert_eq!(keyed(&up, path, "k", body).is(201), first);
+    }
+    assert_eq!(count(&up), 2);
+    let waited = keyed(&up, "/runs?wait=120s", "k", &all[0].1).is(201);
+    assert_eq!((&waited["status"], count(&up)), (&json!("succeeded"), 2));
+    for key in ["", &"k".repeat(256)] {
+        keyed(&up, "/runs", key, &all[0].1).refused(400);
+    }
+}
+
+#[test]
+fn many_at_the_same_time_make_one() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    for round in 0..10 {
+        let name = format!("thing-{round}");
+        for (path, body) in [
+            ("/runs", json!({"resource": thing(&format!("run-{round}"))})),
+            (
+                "/runs",
+                json!({"pipeline": "line", "resource": thing("shared")}),
+            ),
+            ("/resources", thing(&name)),
+            (
+                "/pipelines",
+                json!({"name": name, "resource": "app", "steps": []}),
+            ),
+            ("/resource-definitions", json!({"name": name, "schema": {}})),
+        ] {
+            let key = format!("{round} {body}");
+            let answers: Vec<_> = thread::scope(|scope| {
+                let ask = || keyed(&up, path, &key, &body).is(201);
+                let all: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            assert!(
+                answers.iter().all(|answer| *answer == answers[0]),
+                "{answers:?}"
+            );
+        }
+        assert_eq!(count(&up), 3 * (round + 1));
+    }
+}
+
+#[test]
+fn a_refusal_is_not_kept() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    keyed(&up, "/resources", "k", &thing("one")).refused(400);
+    up.line("line", json!([{"driver": "echo"}]));
+    let made = keyed(&up, "/resources", "k", &thing("one")).is(201);
+    assert_eq!(up.ended(&id(&made))["status"], "succeeded");
+}
+
+#[test]
+fn a_rerun_or_a_retry_that_is_repeated_is_made_once() {
+    let bench = Bench::new(&["fail"]);
+    let up = Up::start(&bench);
+    up.line(
+        "line",
+        json!([{"driver": "fail", "retry": {"max_attempts": 1}}]),
+    );
+    let run = id(&up
+        .post("/runs?wait=120s", &json!({"resource": thing("one")}))
+        .is(201));
+    let rerun = || keyed(&up, &format!("/runs/{run}/rerun"), "k", &json!({}));
+    let first = rerun().is(201);
+    assert_eq!(rerun().is(201), first);
+    assert_eq!(count(&up), 2);
+}

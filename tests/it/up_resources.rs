@@ -1,0 +1,165 @@
+//! Conveyor's routes for resources: its bodies and status codes, without its defects.
+
+use crate::belt::Bench;
+use crate::up::{Up, id};
+use serde_json::{Value, json};
+
+fn thing(spec: Value) -> Value {
+    json!({"name": "thing", "resource": "app", "pipeline": "line", "spec": spec})
+}
+
+#[test]
+fn a_resource_is_made_with_a_run_and_shows_what_its_drivers_answered() {
+    let bench = Bench::new(&["echo", "fail"]);
+    let up = Up::start(&bench);
+    let failing =
+        json!({"id": "last", "driver": "fail", "with": {"kind": "permanent", "reason": "no room"}});
+    up.line("line", json!([{"driver": "echo"}, failing]));
+    let made = up.post("/resources", &thing(json!({"size": 3}))).is(201);
+    let runid = id(&made);
+    let expected = json!({"message": "Resource created successfully", "name": "thing", "runid": runid, "version": "1"});
+    assert_eq!(made, expected);
+    assert_eq!(up.ended(&runid)["event"], "create");
+
+    let found = up.get("/resources/app/thing").is(200);
+    assert_eq!(found["last_run"], json!({"run": runid, "status": "failed"}));
+    assert_eq!(
+        (&found["generation"], &found["spec"]),
+        (&json!(1), &json!({"size": 3}))
+    );
+    // Text, for Conveyor's users parse it once more.
+    let result = |driver: &str| -> Value {
+        let key = format!("driverresults.{driver}");
+        serde_json::from_str(found["metadata"][key].as_str().unwrap()).unwrap()
+    };
+    let echo = result("echo");
+    assert_eq!(
+        (&echo["success"], &echo["driver"]),
+        (&json!(true), &json!("echo"))
+    );
+    assert_eq!(echo["data"]["resource"]["name"], "thing");
+    let fail = result("fail");
+    assert_eq!(
+        (&fail["success"], &fail["data"]),
+        (&json!(false), &Value::Null)
+    );
+    assert_eq!(fail["message"], "no room");
+    assert_eq!(up.get("/resources/app").is(200), json!([found]));
+}
+
+#[test]
+fn what_is_wrong_with_a_resource_is_told_with_its_field() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    up.post(
+        "/pipelines",
+        &json!({"name": "sites", "resource": "site", "steps": []}),
+    )
+    .is(201);
+    for (change, field) in [
+        (json!({"spec": {"size": "large"}}), "/spec/size"),
+        (json!({"spec": null}), "/spec"),
+        (json!({"pipeline": "none"}), "/pipeline"),
+        (json!({"pipeline": "sites"}), ""),
+        (json!({"resource": "site"}), ""),
+        (json!({"resource": "nokind", "pipeline": null}), "/resource"),
+        (json!({"resource": ""}), "/resource"),
+        (json!({"name": "../up"}), "/name"),
+        (json!({"name": 3}), "/name"),
+        (json!({"nome": "thing"}), "/nome"),
+    ] {
+        let mut body = thing(json!({"size": 3}));
+        for (key, value) in change.as_object().unwrap() {
+            body[key] = value.clone();
+            if value.is_null() && key == "pipeline" {
+                body.as_object_mut().unwrap().remove(key);
+            }
+        }
+        let said = up.post("/resources", &body).is(400);
+        let found = said["errors"][0]["field"].as_str().unwrap();
+        assert!(found.starts_with(field), "{body} is refused with {said:#}");
+        assert!(!said["error"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(up.get("/resources/app").is(200), json!([]));
+    assert_eq!(up.get("/runs").is(200)["runs"], json!([]));
+}
+
+#[test]
+fn a_duplicate_and_a_missing_one_are_told_apart() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    up.post("/resources", &thing(json!({}))).is(201);
+    let said = up.post("/resources", &thing(json!({}))).refused(409);
+    assert!(said.contains("`app/thing` already"), "{said}");
+    for path in [
+        "/resources/app/none",
+        "/resources/none/thing",
+        "/resources/app/thing/2",
+    ] {
+        up.get(path).refused(404);
+    }
+    up.delete("/resources/app/none").refused(404);
+    let none = json!({"name": "none", "resource": "app", "spec": {}});
+    up.put("/resources/app/none", &none).refused(404);
+    up.put("/resources/app/thing", &none).refused(400);
+    up.get("/resources/app/thing/first").refused(400);
+}
+
+#[test]
+fn a_changed_spec_starts_an_update_and_an_unchanged_one_nothing() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    let first = id(&up.post("/resources", &thing(json!({"size": 1}))).is(201));
+    up.ended(&first);
+    let changed = up
+        .put("/resources/app/thing", &thing(json!({"size": 2})))
+        .is(200);
+    assert_eq!(
+        (&changed["version"], &changed["name"]),
+        (&json!("2"), &json!("thing"))
+    );
+    let second = id(&changed);
+    assert_ne!(first, second);
+    let run = up.ended(&second);
+    assert_eq!(run["event"], "update");
+    assert_eq!(run["steps"][0]["output"]["event"], "update");
+    assert_eq!(run["steps"][0]["output"]["resource"]["generation"], 2);
+
+    // What a client read and sends back, driver results included, changes nothing.
+    let mut same = up.get("/resources/app/thing").is(200);
+    let fields = same.as_object_mut().unwrap();
+    fields.remove("last_run");
+    fields.remove("generation");
+    let unchanged = up.put("/resources/app/thing", &same).is(200);
+    assert_eq!(
+        (id(&unchanged), &unchanged["version"]),
+        (second.clone(), &json!("2"))
+    );
+    let mut labelled = thing(json!({"size": 2}));
+    labelled["metadata"] = json!({"label": "x"});
+    assert_eq!(
+        id(&up.put("/resources/app/thing", &labelled).is(200)),
+        second
+    );
+    let found = up.get("/resources/app/thing").is(200);
+    assert_eq!(found["metadata"]["label"], "x");
+    assert!(found["metadata"]["driverresults.echo"].is_string());
+    assert_eq!(up.get("/runs").is(200)["runs"].as_array().unwrap().len(), 2);
+
+    for (version, size) in [(1, 1), (2, 2)] {
+        let old = up.get(&format!("/resources/app/thing/{version}")).is(200);
+        assert_eq!(old["spec"]["size"], size);
+    }
+    up.delete("/resources/app/thing").is(204);
+    up.get("/resources/app/thing").refused(404);
+    up.get("/resources/app/thing/1").refused(404);
+    // Runs outlive their resource, and its name is free.
+    assert_eq!(up.ended(&first)["status"], "succeeded");
+    assert_eq!(
+        up.post("/resources", &thing(json!({}))).is(201)["version"],
+        "1"
+    );
+}
