@@ -144,28 +144,36 @@ pub(super) fn is_repeat(error: &OwnerError) -> bool {
     matches!(error, OwnerError::Repeated)
 }
 
-/// Orders a run, once for each key; `render` makes the answer.
+/// What becomes of a POST.
+pub(super) enum Once {
+    /// It is carried out now.
+    Now(Accepted),
+    /// It was before, and has its answer.
+    Before(Kept),
+}
+
+/// Orders a run, once for each key; `render` makes the answer that is kept.
 pub(super) async fn once(
     owner: &Shared,
     keyed: Option<Keyed>,
     order: &mut RunOrder,
-    render: impl Fn(&Accepted) -> Kept + Send + Sync + 'static,
-) -> Result<Kept, Problem> {
+    render: fn(&Accepted) -> Kept,
+) -> Result<Once, Problem> {
     if let Some(kept) = before(owner, keyed.as_ref()).await? {
-        return Ok(kept);
+        return Ok(Once::Before(kept));
     }
-    let render = Arc::new(render);
     if keyed.is_some() {
-        let (keyed, render) = (keyed.clone(), Arc::clone(&render));
+        let keyed = keyed.clone();
         order.along = Some(Arc::new(move |batch, accepted: &Accepted| {
             render(accepted).along(batch, keyed.as_ref())
         }));
     }
     match owner.order_apart(order.clone()).await {
-        Ok(accepted) => Ok(render(&accepted)),
+        Ok(accepted) => Ok(Once::Now(accepted)),
         Err(error) if is_repeat(&error) => {
             let kept = before(owner, keyed.as_ref()).await?;
-            kept.ok_or_else(|| OwnerError::Contended.into())
+            let kept = kept.ok_or(OwnerError::Contended)?;
+            Ok(Once::Before(kept))
         }
         Err(error) => Err(error.into()),
     }

@@ -211,8 +211,10 @@ impl Owner {
             kept = Some(found.record);
         }
         let stored = launch.stored.clone();
+        let feed = self.feed(stored.run.id);
         self.carry(launch, along).await?;
         Ok(Accepted {
+            feed,
             resource: kept,
             stored,
             notes: Vec::new(),
@@ -272,9 +274,7 @@ impl Owner {
         let mut stored = stored.clone();
         self.fold(&mut stored, &Input::Tick).await?;
         self.runs.store().sync(stored.head).await?;
-        let feed = self.feed(stored.run.id);
-        feed.begin(&stored.run);
-        self.feeds.forget(stored.run.id, feed);
+        self.feed(stored.run.id).begin(&stored.run);
         Ok(stored.run.is_ended())
     }
 }
