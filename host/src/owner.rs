@@ -17,7 +17,7 @@ mod sweep;
 mod timers;
 
 pub use error::OwnerError;
-pub use feed::{Feed, Marks};
+pub use feed::{Feed, HeldFeed, Marks};
 pub use order::{Accepted, Along, InPlace, Named, RunOrder, Workspace, new_resource_id};
 pub use registry::{DriverSource, DriverStatus, Registry, ServedDriver};
 pub use resume::Anew;
@@ -76,7 +76,7 @@ pub struct Owner {
     registry: Registry,
     carried: Mutex<Carried>,
     timers: Timers,
-    feeds: Feeds,
+    feeds: Arc<Feeds>,
     metrics: Arc<Metrics>,
     /// Told whenever a run is no longer under way.
     changes: watch::Sender<()>,
@@ -108,7 +108,7 @@ impl Owner {
             registry: Registry::new(&state, &mut settings),
             carried: Mutex::new(Carried::default()),
             timers: Timers::default(),
-            feeds: Feeds::default(),
+            feeds: Arc::default(),
             metrics: Arc::default(),
             changes: watch::Sender::new(()),
             runtime: runtime.handle().clone(),
@@ -158,25 +158,18 @@ impl Owner {
     }
 
     /// The feed of a run, whether it is under way or not.
-    pub fn feed(&self, id: RunId) -> Arc<Feed> {
+    pub fn feed(&self, id: RunId) -> HeldFeed {
         self.feeds.of(id)
     }
 
     /// That a line was appended to a run's log by somebody else than its runner.
     pub fn said(&self, id: RunId) {
-        let feed = self.feeds.of(id);
-        feed.said();
-        self.feeds.forget(id, feed);
+        self.feeds.of(id).said();
     }
 
     /// Whether it stays until it is told to end.
     pub fn stays(&self) -> bool {
         self.settings.stays
-    }
-
-    /// Lets go of a feed.
-    pub fn let_go(&self, id: RunId, feed: Arc<Feed>) {
-        self.feeds.forget(id, feed);
     }
 
     /// Whether something of the store is lost and nobody can tell what: then nothing that is shown is sure to be whole.

@@ -6,7 +6,7 @@
 use super::body::{InPath, InQuery};
 use super::{Problem, Shared};
 use crate::logs::{self, LogLine};
-use crate::owner::{Feed, Marks, OwnerError};
+use crate::owner::{HeldFeed, Marks, OwnerError};
 use crate::records::EventRecord;
 use crate::runs::StoredRun;
 use crate::view::{self, EventView};
@@ -105,7 +105,7 @@ fn place(id: &str) -> Option<(u64, usize)> {
 struct Watched {
     owner: Shared,
     stored: StoredRun,
-    feed: Option<Arc<Feed>>,
+    feed: HeldFeed,
     marks: watch::Receiver<Marks>,
 }
 
@@ -116,7 +116,7 @@ impl Watched {
         Ok(Watched {
             stored: owner.stored(id).await?,
             owner: Arc::clone(owner),
-            feed: Some(feed),
+            feed,
             marks,
         })
     }
@@ -144,14 +144,6 @@ impl Watched {
 
     async fn changed(&mut self) -> bool {
         self.marks.changed().await.is_ok()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if let Some(feed) = self.feed.take() {
-            self.owner.let_go(self.stored.run.id, feed);
-        }
     }
 }
 
@@ -278,8 +270,8 @@ impl Provisional {
             self.begun = begun;
             if self.waiting.is_empty() && marks.has_failed && !self.is_told {
                 self.is_told = true;
-                let fault = self.watched.feed.as_ref().map(|feed| feed.fault());
-                return fault.map(|why| Event::default().event("fault").data(why));
+                let why = self.watched.feed.fault();
+                return Some(Event::default().event("fault").data(why));
             }
             if self.waiting.is_empty() && (is_over || !self.watched.changed().await) {
                 return None;

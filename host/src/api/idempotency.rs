@@ -142,25 +142,34 @@ pub(super) async fn before(owner: &Shared, keyed: Option<&Keyed>) -> Result<Opti
     Ok(Some(kept))
 }
 
-/// Orders a run, once for each key; `render` makes the answer.
+/// What becomes of a POST.
+pub(super) enum Once {
+    /// It is carried out now.
+    Now(Accepted),
+    /// It was before, and has its answer.
+    Before(Kept),
+}
+
+/// Orders a run, once for each key; `render` makes the answer that is kept.
 pub(super) async fn once(
     owner: &Shared,
     keyed: Option<Keyed>,
     order: &mut RunOrder,
-    render: impl Fn(&Accepted) -> Kept + Send + Sync + 'static,
-) -> Result<Kept, Problem> {
+    render: fn(&Accepted) -> Kept,
+) -> Result<Once, Problem> {
     if let Some(kept) = before(owner, keyed.as_ref()).await? {
-        return Ok(kept);
+        return Ok(Once::Before(kept));
     }
-    let render = Arc::new(render);
     if keyed.is_some() {
-        let (keyed, render) = (keyed.clone(), Arc::clone(&render));
+        let keyed = keyed.clone();
         order.along = Some(Arc::new(move |batch, accepted: &Accepted| {
             render(accepted).along(batch, keyed.as_ref())
         }));
     }
-    let ordered = owner.order_apart(order.clone()).await;
-    first(owner, keyed.as_ref(), ordered, |accepted| render(accepted)).await
+    match owner.order_apart(order.clone()).await {
+        Ok(accepted) => Ok(Once::Now(accepted)),
+        Err(error) => Ok(Once::Before(instead(owner, keyed.as_ref(), error).await?)),
+    }
 }
 
 /// The answer to what was ordered with that key. What stands in its way may be what the same request has made at the

@@ -5,7 +5,7 @@ use super::events::{AfterQuery, Frames, after, sse};
 use super::{Problem, Shared};
 use crate::clock;
 use crate::logs::{self, Level, LogLine, LogSink, RunLog};
-use crate::owner::{Feed, OwnerError};
+use crate::owner::{HeldFeed, OwnerError};
 use crate::runs::StoredRun;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -283,7 +283,8 @@ impl Said {
 struct Followed {
     owner: Shared,
     id: RunId,
-    feed: Option<Arc<Feed>>,
+    /// Held for its marks.
+    _feed: HeldFeed,
     marks: tokio::sync::watch::Receiver<crate::owner::Marks>,
     place: u64,
     waiting: VecDeque<(u64, LogLine)>,
@@ -296,7 +297,7 @@ impl Followed {
             owner: Arc::clone(owner),
             id,
             marks: feed.subscribe(),
-            feed: Some(feed),
+            _feed: feed,
             place,
             waiting: VecDeque::new(),
         }
@@ -339,14 +340,6 @@ impl Followed {
             if self.waiting.is_empty() && (has_ended || self.marks.changed().await.is_err()) {
                 return None;
             }
-        }
-    }
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        if let Some(feed) = self.feed.take() {
-            self.owner.let_go(self.id, feed);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::body::{DocumentBody, InPath, InQuery};
 use super::definitions::{PageQuery, RACES_MAX, done, same_name};
-use super::idempotency::{self, Kept, Key};
+use super::idempotency::{self, Kept, Key, Once};
 use super::runs::conveyor_answer;
 use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
@@ -48,8 +48,11 @@ pub(super) async fn create(
         let answer = conveyor_answer(accepted, "created");
         Kept::json(StatusCode::CREATED, &answer).of_run(accepted.stored.run.id)
     };
-    let kept = idempotency::once(&owner, keyed, &mut order, render).await?;
-    Ok(kept.into_response())
+    let answer = match idempotency::once(&owner, keyed, &mut order, render).await? {
+        Once::Now(accepted) => render(&accepted),
+        Once::Before(kept) => kept,
+    };
+    Ok(answer.into_response())
 }
 
 /// The resources of a kind, by name

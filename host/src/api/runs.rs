@@ -2,7 +2,7 @@
 
 use super::body::{InPath, InQuery, Json, JsonBytes, document, parse, parse_or_default};
 use super::guard::Via;
-use super::idempotency::{self, Kept, Key};
+use super::idempotency::{self, Kept, Key, Once};
 use super::{Problem, Shared};
 use crate::catalog::ResourceRecord;
 use crate::digest::Digest;
@@ -229,17 +229,22 @@ impl Owner {
     /// Waits until a run has ended, durably, or that long.
     async fn wait_for_end(&self, id: RunId, wait: Duration) -> Result<(), Problem> {
         let feed = self.feed(id);
-        let mut marks = feed.subscribe();
         let head = self.runs().head(id).await?;
         let has_ended = head.is_none_or(|head| matches!(head.phase, Phase::Ended { .. }));
         // What the store has may not be durable yet where a runner has it.
         if !has_ended || self.is_carried(id) {
-            let end = marks.wait_for(|marks| marks.has_ended || marks.has_failed);
-            let _ = tokio::time::timeout(wait, end).await;
+            feed.end(wait).await;
         }
-        drop(marks);
-        self.let_go(id, feed);
         Ok(())
+    }
+
+    /// A new run as it has ended, durably, or as it is after that long.
+    async fn ended(&self, accepted: Accepted, wait: Duration) -> Result<StoredRun, Problem> {
+        let Accepted { stored, feed, .. } = accepted;
+        match feed.end(wait).await {
+            Some(run) => Ok(StoredRun { run, ..stored }),
+            None => Ok(self.stored(stored.run.id).await?),
+        }
     }
 }
 
@@ -276,16 +281,22 @@ pub(super) async fn create(
         let view = created(accepted);
         Kept::json(StatusCode::CREATED, &view).of_run(accepted.stored.run.id)
     };
-    let kept = idempotency::once(&owner, key, &mut order, render).await?;
-    match (wait, kept.run) {
-        (Some(wait), Some(id)) => {
+    let stored = match (
+        idempotency::once(&owner, key, &mut order, render).await?,
+        wait,
+    ) {
+        (Once::Now(accepted), None) => return Ok(render(&accepted).into_response()),
+        (Once::Before(kept), None) => return Ok(kept.into_response()),
+        (Once::Now(accepted), Some(wait)) => owner.ended(accepted, wait).await?,
+        (Once::Before(kept), Some(wait)) => {
+            let Some(id) = kept.run else {
+                return Ok(kept.into_response());
+            };
             owner.wait_for_end(id, wait).await?;
-            let stored = owner.runs().load(id).await?;
-            let stored = stored.ok_or_else(|| no_such_run(id))?;
-            Ok((StatusCode::CREATED, axum::Json(owner.outline(&stored))).into_response())
+            owner.stored(id).await?
         }
-        _ => Ok(kept.into_response()),
-    }
+    };
+    Ok((StatusCode::CREATED, axum::Json(owner.outline(&stored))).into_response())
 }
 
 fn created(accepted: &Accepted) -> RunView {

@@ -3,7 +3,7 @@
 //! A run that has folders gets a thread to itself, for its file calls block; the others share a few.
 
 use super::carried::{Place, Refused, Turn};
-use super::feed::{Feed, FollowedLog};
+use super::feed::{FollowedLog, HeldFeed};
 use super::metrics::Counted;
 use super::timers::Due;
 use super::{Owner, OwnerError};
@@ -55,6 +55,7 @@ impl Owner {
             Turn::Later => match self.write(&launch.stored, along).await {
                 Ok(()) if launch.stored.run.is_ended() => {
                     self.carried.lock().ended(id);
+                    self.feed(id).begin(&launch.stored.run);
                     Ok(())
                 }
                 Ok(()) => {
@@ -99,14 +100,12 @@ impl Owner {
         asks: mpsc::UnboundedReceiver<Ask>,
     ) -> Result<(), OwnerError> {
         let id = launch.stored.run.id;
-        let feed = self.feeds.of(id);
-        let mut marks = feed.subscribe();
+        let mut underway = UnderWay::new(Arc::clone(self), id, true);
+        let mut marks = underway.feed.subscribe();
         let (failed, failure) = oneshot::channel();
         let has_folders = has_folders(&launch);
-        let runner = self.runner(launch, asks, &feed);
-        let owner = Arc::clone(self);
+        let runner = self.runner(launch, asks, &underway.feed);
         let drive = async move {
-            let mut underway = UnderWay::new(owner, id, feed, true);
             match runner.create(along).await {
                 Ok(left) => underway.left(left),
                 Err(error) => underway.failed_to_begin(error, failed),
@@ -137,16 +136,15 @@ impl Owner {
     fn resume_on_thread(self: &Arc<Self>, id: RunId, asks: mpsc::UnboundedReceiver<Ask>) {
         let owner = Arc::clone(self);
         self.runtime.spawn(async move {
-            let feed = owner.feeds.of(id);
-            let mut underway = UnderWay::new(Arc::clone(&owner), id, Arc::clone(&feed), false);
+            let mut underway = UnderWay::new(Arc::clone(&owner), id, false);
             let (launch, inputs) = match owner.reopened(id).await {
                 Ok(Some(reopened)) => reopened,
                 Ok(None) => return underway.gone(),
                 Err(error) => return underway.failed(error),
             };
-            feed.begin(&launch.stored.run);
+            underway.feed.begin(&launch.stored.run);
             let has_folders = has_folders(&launch);
-            let runner = owner.runner(launch, asks, &feed);
+            let runner = owner.runner(launch, asks, &underway.feed);
             let drive = async move {
                 match runner.drive(inputs).await {
                     Ok(left) => underway.left(left),
@@ -162,15 +160,15 @@ impl Owner {
         &self,
         launch: Launch,
         asks: mpsc::UnboundedReceiver<Ask>,
-        feed: &Arc<Feed>,
+        feed: &HeldFeed,
     ) -> Runner {
         let log = FollowedLog {
             log: RunLog::of(&self.state.logs(), launch.stored.run.id),
-            feed: Arc::clone(feed),
+            feed: feed.shared(),
         };
         let Launch { stored, drivers } = launch;
         let observer = Arc::new(Counted {
-            feed: Arc::clone(feed),
+            feed: feed.shared(),
             metrics: Arc::clone(&self.metrics),
         });
         let (runs, log) = (self.runs.clone(), Arc::new(log));
@@ -320,18 +318,18 @@ fn has_folders(launch: &Launch) -> bool {
 struct UnderWay {
     owner: Arc<Owner>,
     id: RunId,
-    feed: Option<Arc<Feed>>,
+    feed: HeldFeed,
     /// Whether it is still to be written.
     is_new: bool,
     has_left: bool,
 }
 
 impl UnderWay {
-    fn new(owner: Arc<Owner>, id: RunId, feed: Arc<Feed>, is_new: bool) -> Self {
+    fn new(owner: Arc<Owner>, id: RunId, is_new: bool) -> Self {
         UnderWay {
+            feed: owner.feed(id),
             owner,
             id,
-            feed: Some(feed),
             is_new,
             has_left: false,
         }
@@ -376,11 +374,7 @@ impl UnderWay {
     }
 
     fn is_stored(&self) -> bool {
-        let durable = self
-            .feed
-            .as_ref()
-            .map(|feed| feed.subscribe().borrow().durable);
-        !self.is_new || durable.is_some_and(|durable| durable > 0)
+        !self.is_new || self.feed.subscribe().borrow().durable > 0
     }
 
     /// It is as the store has it; it is tried again later.
@@ -390,9 +384,7 @@ impl UnderWay {
         if !self.owner.settings.stays {
             // Whoever waits for it is told, and decides.
             self.owner.carried.lock().ended(self.id);
-            if let Some(feed) = &self.feed {
-                feed.fail(text::chain(&error));
-            }
+            self.feed.fail(text::chain(&error));
             return;
         }
         let failures = self.owner.carried.lock().rests(self.id, true);
@@ -409,9 +401,6 @@ impl Drop for UnderWay {
             (true, _) => {}
             (false, true) => self.failed(OwnerError::Panicked),
             (false, false) => self.gone(),
-        }
-        if let Some(feed) = self.feed.take() {
-            self.owner.feeds.forget(self.id, feed);
         }
         self.owner.changes.send_replace(());
         self.owner.fill();

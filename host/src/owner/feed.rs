@@ -1,15 +1,18 @@
 //! The feed of a run: how far it has come, for those who watch.
 //!
-//! Owns numbers only: what happened is in the store, what was said is in the log, and whoever watches reads it there.
-//! So a watcher that is slow or has gone costs the run nothing.
+//! Owns numbers, and the state in which the run ended: what happened is in the store, what was said is in the log, and
+//! whoever watches reads it there. So a watcher that is slow or has gone costs the run nothing, and whoever only waits for
+//! the end reads nothing.
 
 use crate::logs::{LogLine, LogSink, RunLog};
 use crate::runner::Observer;
 use beltline_engine::{Event, Run, RunId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How far a run has come in this process. All zero before its runner has begun.
@@ -35,6 +38,8 @@ pub struct Feed {
     waiting_until_ms: AtomicU64,
     /// Why it could not be moved on.
     fault: Mutex<String>,
+    /// The run, where what is durable is its end.
+    ended: Mutex<Option<Arc<Run>>>,
 }
 
 impl Feed {
@@ -43,6 +48,7 @@ impl Feed {
             marks: watch::Sender::new(Marks::default()),
             waiting_until_ms: AtomicU64::new(0),
             fault: Mutex::default(),
+            ended: Mutex::default(),
         }
     }
 
@@ -62,6 +68,15 @@ impl Feed {
         self.marks.subscribe()
     }
 
+    /// Waits until the run has ended, durably, or cannot be moved on, or that long. Returns how it ended, where it did
+    /// while this was held.
+    pub async fn end(&self, wait: Duration) -> Option<Arc<Run>> {
+        let mut marks = self.subscribe();
+        let end = marks.wait_for(|marks| marks.has_ended || marks.has_failed);
+        let _ = tokio::time::timeout(wait, end).await;
+        self.ended.lock().clone()
+    }
+
     /// A line came.
     pub(super) fn said(&self) {
         self.marks.send_modify(|marks| marks.lines += 1);
@@ -70,11 +85,17 @@ impl Feed {
     /// A runner takes up a run that is durable as it is.
     pub(super) fn begin(&self, run: &Run) {
         let revision = run.head.revision;
+        self.keep_end(run);
         self.marks.send_modify(|marks| {
             (marks.written, marks.durable) = (revision, revision);
             marks.has_ended = run.is_ended();
             marks.has_failed = false;
         });
+    }
+
+    /// Before it is told that the run has ended.
+    fn keep_end(&self, run: &Run) {
+        *self.ended.lock() = run.is_ended().then(|| Arc::new(run.clone()));
     }
 
     /// Until when the runner waits at most, in Unix milliseconds; zero while it does not.
@@ -90,6 +111,7 @@ impl Observer for Feed {
     }
 
     fn durable(&self, run: &Run) {
+        self.keep_end(run);
         self.marks.send_modify(|marks| {
             marks.durable = run.head.revision;
             marks.has_ended = run.is_ended();
@@ -114,7 +136,45 @@ impl LogSink for FollowedLog {
     }
 }
 
-/// The feeds that somebody holds: a runner or a watcher.
+/// A feed that is held: by a runner, a watcher, or whoever waits for the end. The last one to let go forgets it.
+#[derive(Debug)]
+pub struct HeldFeed {
+    id: RunId,
+    feed: Option<Arc<Feed>>,
+    feeds: Arc<Feeds>,
+}
+
+impl HeldFeed {
+    /// For a runner, which ends before this is dropped.
+    pub(super) fn shared(&self) -> Arc<Feed> {
+        Arc::clone(self.feed.as_ref().expect(HELD))
+    }
+}
+
+const HELD: &str = "it is there until it is dropped";
+
+impl Deref for HeldFeed {
+    type Target = Feed;
+
+    fn deref(&self) -> &Feed {
+        self.feed.as_ref().expect(HELD)
+    }
+}
+
+impl Drop for HeldFeed {
+    fn drop(&mut self) {
+        let mut held = self.feeds.held.lock();
+        self.feed = None;
+        if held
+            .get(&self.id)
+            .is_some_and(|feed| feed.strong_count() == 0)
+        {
+            held.remove(&self.id);
+        }
+    }
+}
+
+/// The feeds that somebody holds.
 #[derive(Debug, Default)]
 pub(super) struct Feeds {
     held: Mutex<HashMap<RunId, Weak<Feed>>>,
@@ -122,22 +182,18 @@ pub(super) struct Feeds {
 
 impl Feeds {
     /// Of a run: the one that is held, else a new one.
-    pub(super) fn of(&self, id: RunId) -> Arc<Feed> {
+    pub(super) fn of(self: &Arc<Self>, id: RunId) -> HeldFeed {
         let mut held = self.held.lock();
-        if let Some(feed) = held.get(&id).and_then(Weak::upgrade) {
-            return feed;
-        }
-        let feed = Arc::new(Feed::new());
-        held.insert(id, Arc::downgrade(&feed));
-        feed
-    }
-
-    /// Forgets one that nobody else holds.
-    pub(super) fn forget(&self, id: RunId, feed: Arc<Feed>) {
-        let mut held = self.held.lock();
-        drop(feed);
-        if held.get(&id).is_some_and(|feed| feed.strong_count() == 0) {
-            held.remove(&id);
+        let known = held.get(&id).and_then(Weak::upgrade);
+        let feed = known.unwrap_or_else(|| {
+            let feed = Arc::new(Feed::new());
+            held.insert(id, Arc::downgrade(&feed));
+            feed
+        });
+        HeldFeed {
+            id,
+            feed: Some(feed),
+            feeds: Arc::clone(self),
         }
     }
 

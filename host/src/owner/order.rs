@@ -3,7 +3,7 @@
 //! Owns what is checked on the way, and that the resource, the pipeline and the run are written in one commit: either
 //! all of it is there, durably, or nothing.
 
-use super::{Owner, OwnerError};
+use super::{HeldFeed, Owner, OwnerError};
 use crate::catalog::{
     DefinitionRecord, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource,
 };
@@ -75,6 +75,8 @@ pub struct InPlace {
 
 /// A run that is durable, and what whoever ordered it may want to know.
 pub struct Accepted {
+    /// Held since before it began.
+    pub feed: HeldFeed,
     /// The run, as it was made.
     pub stored: StoredRun,
     /// The resource that it is of, as it is stored; none where that is gone.
@@ -222,6 +224,7 @@ impl Owner {
         change.record.run = Some(launch.stored.run.id);
         let along = keep_resource(along, &change.record, change.found, change.is_new);
         let accepted = Accepted {
+            feed: self.feed(id),
             stored: launch.stored.clone(),
             resource: Some(change.record),
             notes,

@@ -238,6 +238,7 @@ impl Owner {
             kept = Some(found.record);
         }
         let accepted = Accepted {
+            feed: self.feed(launch.stored.run.id),
             resource: kept,
             stored: launch.stored.clone(),
             notes: Vec::new(),
@@ -303,9 +304,7 @@ impl Owner {
         let mut stored = stored.clone();
         self.fold(&mut stored, &Input::Tick).await?;
         self.runs.store().sync(stored.head).await?;
-        let feed = self.feed(stored.run.id);
-        feed.begin(&stored.run);
-        self.feeds.forget(stored.run.id, feed);
+        self.feed(stored.run.id).begin(&stored.run);
         Ok(stored.run.is_ended())
     }
 }
