@@ -147,7 +147,7 @@ pub(super) fn is_repeat(error: &OwnerError) -> bool {
 /// What becomes of a POST.
 pub(super) enum Once {
     /// It is carried out now.
-    Now(Accepted),
+    Now(Box<Accepted>),
     /// It was before, and has its answer.
     Before(Kept),
 }
@@ -169,7 +169,7 @@ pub(super) async fn once(
         }));
     }
     match owner.order_apart(order.clone()).await {
-        Ok(accepted) => Ok(Once::Now(accepted)),
+        Ok(accepted) => Ok(Once::Now(Box::new(accepted))),
         Err(error) if is_repeat(&error) => {
             let kept = before(owner, keyed.as_ref()).await?;
             let kept = kept.ok_or(OwnerError::Contended)?;
