@@ -49,6 +49,9 @@ pub const SLOTS: usize = 256;
 /// Runs that have not ended, under way and waiting, after which new ones are refused.
 pub const OPEN_MAX: usize = 100_000;
 
+/// Threads that move runs, for each core: one that syncs waits for the disk, and its core is another's meanwhile.
+const THREADS_PER_CORE: usize = 2;
+
 /// What whoever starts an owner decides.
 pub struct Settings {
     /// The operator's file, for runs that name none of their own.
@@ -95,8 +98,9 @@ impl Owner {
         store: Embedded,
         mut settings: Settings,
     ) -> io::Result<(Arc<Self>, Runtime)> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = Builder::new_multi_thread()
-            .worker_threads(thread::available_parallelism().map_or(1, NonZero::get))
+            .worker_threads(THREADS_PER_CORE * cores)
             .thread_name("runs")
             .enable_all()
             .build()?;

@@ -47,5 +47,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 /// Until the next look, or the next time of the clock.
 #[allow(clippy::disallowed_methods, reason = "a load has a clock of its own")]
 fn pause(duration: Duration) {
-    std::thread::sleep(duration);
+    if !duration.is_zero() {
+        std::thread::sleep(duration);
+    }
 }

@@ -145,7 +145,7 @@ pub(super) async fn before(owner: &Shared, keyed: Option<&Keyed>) -> Result<Opti
 /// What becomes of a POST.
 pub(super) enum Once {
     /// It is carried out now.
-    Now(Accepted),
+    Now(Box<Accepted>),
     /// It was before, and has its answer.
     Before(Kept),
 }
@@ -167,7 +167,7 @@ pub(super) async fn once(
         }));
     }
     match owner.order_apart(order.clone()).await {
-        Ok(accepted) => Ok(Once::Now(accepted)),
+        Ok(accepted) => Ok(Once::Now(Box::new(accepted))),
         Err(error) => Ok(Once::Before(instead(owner, keyed.as_ref(), error).await?)),
     }
 }

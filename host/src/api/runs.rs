@@ -287,7 +287,7 @@ pub(super) async fn create(
     ) {
         (Once::Now(accepted), None) => return Ok(render(&accepted).into_response()),
         (Once::Before(kept), None) => return Ok(kept.into_response()),
-        (Once::Now(accepted), Some(wait)) => owner.ended(accepted, wait).await?,
+        (Once::Now(accepted), Some(wait)) => owner.ended(*accepted, wait).await?,
         (Once::Before(kept), Some(wait)) => {
             let Some(id) = kept.run else {
                 return Ok(kept.into_response());

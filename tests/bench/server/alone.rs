@@ -7,6 +7,7 @@ use super::{LINE, percentile};
 use crate::rounds::Effort;
 use crate::table::{Goal, Table};
 use std::fs;
+use std::time::Duration;
 
 /// Beside two syncs, from the request until the answer that the run has ended: a millisecond.
 const RUN_MICROS: f64 = 1_000.0;
@@ -21,27 +22,29 @@ pub fn measure(effort: Effort, table: &mut Table) {
     // Compiled, prepared, and as large as it will be.
     submit(&up, "warm", 1, 200, None);
     let bytes = bytes_of_a_commit(&place, &up);
-    let mut syncs = Syncs::new(place.path(), bytes);
+    let [mut syncs, mut paced_syncs] = [(); 2].map(|()| Syncs::new(place.path(), bytes));
     let (mut alone, mut paced) = (Vec::new(), Vec::new());
     let turns = effort.turns(300);
     for round in 0..effort.rounds() {
-        syncs.measure(turns);
+        syncs.measure(turns, Duration::ZERO);
         alone.extend(submit(&up, &format!("a{round}"), 1, turns, None).micros);
-        syncs.measure(turns);
+        paced_syncs.measure(turns, Duration::from_secs_f64(1.0 / PER_SECOND));
         // Enough clients that there is always one who is free.
         let done = submit(&up, &format!("p{round}"), 16, turns, Some(PER_SECOND));
         paced.extend(done.micros);
     }
-    let sync = percentile(&mut syncs.micros, 50.0);
-    let sync_late = percentile(&mut syncs.micros, 99.0);
-    table.figure(
-        format!("append of {bytes} bytes and fdatasync, p50"),
-        sync,
-        "µs",
-    );
-    table.figure("the same, p99", sync_late, "µs");
-    for (name, mut micros) in [("one at a time", alone), ("100 a second", paced)] {
+    for (name, mut micros, mut syncs) in [
+        ("one at a time", alone, syncs.micros),
+        ("100 a second", paced, paced_syncs.micros),
+    ] {
         let (middle, late) = (percentile(&mut micros, 50.0), percentile(&mut micros, 99.0));
+        let (sync, sync_late) = (percentile(&mut syncs, 50.0), percentile(&mut syncs, 99.0));
+        table.figure(
+            format!("append of {bytes} bytes and fdatasync, {name}, p50"),
+            sync,
+            "µs",
+        );
+        table.figure("the same, p99", sync_late, "µs");
         table.ratio(
             format!("run of 3 steps over HTTP, {name}, p50"),
             (middle, "µs"),
