@@ -56,6 +56,7 @@ mod sandbox_network;
 
 mod http;
 mod up;
+mod up_bounds;
 mod up_catalog;
 mod up_docs;
 mod up_drivers;

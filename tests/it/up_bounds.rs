@@ -1,0 +1,120 @@
+//! A host that is full: of runs that have not ended, of runs that have, and of bytes on its disk.
+
+use crate::belt::{Bench, guest};
+use crate::state_disk::Disk;
+use crate::up::{Up, id};
+use serde_json::json;
+use std::fs;
+
+fn bench(more: &str, guests: &[&str]) -> Bench {
+    let bench = Bench::new(&[]);
+    configure(&bench, more, guests);
+    bench
+}
+
+fn configure(bench: &Bench, more: &str, guests: &[&str]) {
+    let drivers = guests.iter().map(|name| {
+        let path = guest(name);
+        format!(
+            "  {name}: {{path: {}, grants: {{workspace: ro, out: rw}}}}\n",
+            path.display()
+        )
+    });
+    let drivers: String = drivers.collect();
+    bench.write("belt.yaml", format!("{more}\ndrivers:\n{drivers}"));
+}
+
+#[test]
+fn runs_beyond_the_queue_are_sent_away_until_one_has_ended() {
+    let bench = bench("queue: 1", &["sleep", "echo"]);
+    let up = Up::start(&bench);
+    up.line("long", json!([{"driver": "sleep"}]));
+    let order = |name: &str| json!({"resource": {"name": name, "resource": "app", "pipeline": "long", "spec": {}}});
+    let first = id(&up.post("/runs", &order("one")).is(201));
+    let refused = up.post("/runs", &order("two"));
+    assert!(refused.refused(429).contains("1 runs have not ended"));
+    assert_eq!(refused.header("retry-after"), "1");
+    // What was sent away has left nothing.
+    assert_eq!(up.get("/resources/app/two").status, 404);
+    up.post(&format!("/runs/{first}/cancel"), &json!({"force": true}))
+        .is(202);
+    up.ended(&first);
+    up.line("short", json!([{"driver": "echo"}]));
+    let short =
+        json!({"resource": {"name": "two", "resource": "app", "pipeline": "short", "spec": {}}});
+    let second = id(&up.post("/runs", &short).is(201));
+    assert_eq!(up.ended(&second)["status"], "succeeded");
+}
+
+#[test]
+fn runs_that_were_kept_long_enough_go_with_all_that_was_theirs() {
+    let bench = bench("", &["echo", "say"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "say"}, {"driver": "echo"}]));
+    let runs: Vec<_> = (0..3)
+        .map(|nth| {
+            let name = format!("thing-{nth}");
+            let body = json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}});
+            let run = id(&up.post("/runs", &body).is(201));
+            up.ended(&run);
+            run
+        })
+        .collect();
+    let log = |run: &str| bench.path(&format!("state/logs/{run}.jsonl"));
+    assert!(runs.iter().all(|run| log(run).is_file()));
+    assert_eq!(up.terminate().code, 0);
+    configure(&bench, "retention: {count: 1}", &["echo", "say"]);
+    let up = Up::start(&bench);
+    let left = up.until("/runs", |page| page["runs"].as_array().unwrap().len() == 1);
+    assert_eq!(left["runs"][0]["run"], json!(runs[2]));
+    for gone in &runs[..2] {
+        assert_eq!(up.get(&format!("/runs/{gone}")).status, 404);
+        assert!(!log(gone).exists());
+    }
+    // The one that is left is whole, and so are the resources.
+    let kept = up.get(&format!("/runs/{}", runs[2])).is(200);
+    assert_eq!(kept["steps"][1]["attempts"].as_array().unwrap().len(), 1);
+    assert!(log(&runs[2]).is_file());
+    up.get("/resources/app/thing-0").is(200);
+}
+
+#[test]
+fn a_full_disk_costs_no_acknowledged_run_and_is_waited_for() {
+    let bench = bench("", &["output_large"]);
+    let disk = Disk::mount(bench.path("state"), "6m");
+    let up = Up::start(&bench);
+    let large = json!({"driver": "output_large", "with": {"bytes": 250_000}});
+    let steps: Vec<_> = (0..4)
+        .map(|nth| {
+            let mut step = large.clone();
+            step["id"] = json!(format!("l{nth}"));
+            step
+        })
+        .collect();
+    up.line("line", json!(steps));
+    let order = |name: &str| json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}});
+    let first = id(&up.post("/runs?wait=60s", &order("one")).is(201));
+    let filler = disk.fill();
+    // It is refused by name or taken, and what is taken waits for room.
+    let mut taken = vec![first];
+    for nth in 0..4 {
+        let answer = up.post("/runs", &order(&format!("more-{nth}")));
+        match answer.status {
+            201 => taken.push(id(&answer.is(201))),
+            _ => assert!(answer.refused(507).contains("no space left"), "{nth}"),
+        }
+    }
+    assert_eq!(up.get("/health").is(200)["status"], "ok");
+    fs::remove_file(filler).unwrap();
+    for run in taken {
+        let run = up.ended(&run);
+        assert_eq!(run["status"], "succeeded", "{run}");
+        let steps = run["steps"].as_array().unwrap();
+        assert!(
+            steps.iter().all(|step| step["attempts"][0]["starts"] == 1),
+            "{run}"
+        );
+    }
+    assert_eq!(up.terminate().code, 0);
+    drop(disk);
+}
