@@ -67,7 +67,7 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<u64>,
     /// How long runs are kept that have ended.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Retention::is_default")]
     pub retention: Retention,
 }
 
@@ -80,6 +80,12 @@ pub struct Retention {
     pub age: Duration,
     /// The latest so many.
     pub count: u64,
+}
+
+impl Retention {
+    fn is_default(&self) -> bool {
+        *self == Retention::default()
+    }
 }
 
 impl Default for Retention {

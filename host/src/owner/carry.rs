@@ -71,6 +71,24 @@ impl Owner {
         }
     }
 
+    /// Puts a run into the books that is about to be written.
+    pub(super) fn hold(&self, id: RunId, resource: &str) -> Result<(), OwnerError> {
+        let (inbox, _) = mpsc::unbounded_channel();
+        let taken = self.carried.lock().take(id, resource, inbox, 0, usize::MAX);
+        taken.map(drop).map_err(|refused| self.refusal(id, refused))
+    }
+
+    /// Waits until a run is not in the books.
+    pub(super) async fn until_left(&self, id: RunId) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            if !self.is_carried(id) || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn refusal(&self, id: RunId, refused: Refused) -> OwnerError {
         match refused {
             Refused::Full => OwnerError::Full {

@@ -13,7 +13,11 @@ use crate::store::Batch;
 use beltline_engine::{Input, Phase, Refusal, RunId, events};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// How long a runner whose run has ended may take to leave it.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Paths that a run keeps, where they are no longer what they were.
 #[derive(Debug, Clone, Default)]
@@ -155,13 +159,28 @@ impl Owner {
         if anew.is_given() {
             self.runs.amend(&stored).await?;
         }
+        // Whoever sees its end may ask before its runner is out of the books.
+        let _ = tokio::time::timeout(LEAVE_TIME_MAX, self.until_left(id)).await;
+        self.hold(id, &resource_of(&stored))?;
+        match self.fold_retry(&mut stored, input).await {
+            Ok(()) => {
+                self.carried.lock().made(id, false);
+                self.fill();
+                Ok(())
+            }
+            Err(error) => {
+                self.carried.lock().ended(id);
+                Err(error)
+            }
+        }
+    }
+
+    async fn fold_retry(&self, stored: &mut StoredRun, input: Input) -> Result<(), OwnerError> {
         let epoch = stored.run.head.epoch.saturating_add(1);
         for input in [Input::Claim { epoch }, input] {
-            self.fold(&mut stored, &input).await?;
+            self.fold(stored, &input).await?;
         }
         self.runs.store().sync(stored.head).await?;
-        self.take_up(id, &resource_of(&stored));
-        self.fill();
         Ok(())
     }
 
