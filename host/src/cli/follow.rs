@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// never returns is told apart from it soon enough.
 const HELD_UP_MS: u64 = 5_000;
 
+/// How long the answer to a wish to stop is waited for.
+const ASK_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The Ctrl-C that ends a run at once. One more leaves it behind.
 const FORCED: u32 = 2;
 
@@ -159,10 +162,12 @@ async fn watch(
                 }
                 let ask = json!({"force": asked > 1});
                 let path = format!("/runs/{run}/cancel");
-                match client.post::<Value>(&path, &ask, &[]).await {
-                    // It may have ended meanwhile: then there is nobody left to ask.
-                    Ok(_) | Err(ClientError::Problem(_)) => {}
-                    Err(error) => return Err(error.into()),
+                let asked_for = client.post::<Value>(&path, &ask, &[]);
+                match tokio::time::timeout(ASK_TIME_MAX, asked_for).await {
+                    // It may have ended meanwhile: then there is nobody left to ask. Or nobody looks up: then one more
+                    // Ctrl-C leaves it behind.
+                    Ok(Ok(_) | Err(ClientError::Problem(_))) | Err(_) => {}
+                    Ok(Err(error)) => return Err(error.into()),
                 }
                 // Once it is said, it is so.
                 progress.cancelling(asked > 1);
