@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause: 2^6 times the first.
 const PAUSES_DOUBLED_MAX: u32 = 6;
 
+/// How long a runner that has dropped a question may take to leave its run.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// How often a request is routed anew because the run came to rest in between.
 const ASKS_MAX: usize = 8;
 
@@ -222,6 +225,7 @@ impl Owner {
     /// Where there is no such run, or it cannot be moved.
     pub async fn ask(self: &Arc<Self>, id: RunId, input: Input) -> Result<bool, OwnerError> {
         for _ in 0..ASKS_MAX {
+            let mut changes = self.changes.subscribe();
             let (told, answer) = oneshot::channel();
             let (inbox, asks) = mpsc::unbounded_channel();
             let ask = Ask::Fold(input.clone(), told);
@@ -247,6 +251,7 @@ impl Owner {
             if let Ok(has_changed) = answer.await {
                 return Ok(has_changed);
             }
+            let _ = tokio::time::timeout(LEAVE_TIME_MAX, changes.changed()).await;
         }
         Err(OwnerError::Contended)
     }
