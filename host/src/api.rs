@@ -4,6 +4,7 @@
 //! Conveyor has a route its JSON and its status codes are kept.
 
 mod body;
+mod changes;
 mod definitions;
 mod documentation;
 mod drivers;
@@ -18,12 +19,14 @@ mod resources;
 mod runs;
 mod server;
 mod status;
+mod watched;
 mod workspaces;
 
 pub use body::BODY_BYTES_MAX;
 pub use guard::{Guard, Via};
+pub use out::OutFile;
 pub use problem::{FieldProblem, Problem};
-pub use runs::{GoOn, LocalRun, NewRun, OutFile, RunsPage};
+pub use runs::{GoOn, LocalRun, NewRun, RunsPage};
 pub use server::{CONNECTIONS_MAX, Listening, SOCKET, Server, connect};
 pub use status::{Health, OwnerView};
 
@@ -47,8 +50,8 @@ fn routes(owner: Shared) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::retry))
         .routes(routes!(runs::rerun))
         .routes(routes!(runs::resume))
-        .routes(routes!(runs::out))
-        .routes(routes!(runs::out_file))
+        .routes(routes!(out::out))
+        .routes(routes!(out::out_file))
         .routes(routes!(events::events))
         .routes(routes!(events::progress))
         .routes(routes!(logs::of_run))

@@ -253,9 +253,16 @@ pub fn remove_resource(record: &ResourceRecord, found: Revision) -> Batch {
     })
 }
 
+/// Whether a key is the catalog's.
+pub fn owns(key: &str) -> bool {
+    let own = [DEFINITION, PIPELINE, RESOURCE, VERSION];
+    own.iter().any(|prefix| key.starts_with(prefix))
+}
+
 const DEFINITION: &str = "definition/";
 const PIPELINE: &str = "pipeline/";
 const RESOURCE: &str = "resource/";
+const VERSION: &str = "version/";
 
 fn definition_key(kind: &str) -> String {
     format!("{DEFINITION}{kind}")
@@ -270,5 +277,5 @@ fn resource_key(kind: &str, name: &str) -> String {
 }
 
 fn version_key(kind: &str, name: &str, generation: u64) -> String {
-    format!("version/{kind}/{name}/{generation:012}")
+    format!("{VERSION}{kind}/{name}/{generation:012}")
 }

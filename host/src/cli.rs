@@ -13,6 +13,7 @@ mod print;
 mod progress;
 mod run;
 mod runs;
+mod signals;
 mod stop;
 mod things;
 mod up;

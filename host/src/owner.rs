@@ -21,6 +21,7 @@ pub use feed::{Feed, HeldFeed, Marks};
 pub use order::{Accepted, Along, InPlace, Named, RunOrder, Workspace, new_resource_id};
 pub use registry::{DriverSource, DriverStatus, Registry, ServedDriver};
 pub use resume::Anew;
+pub use sweep::ANSWERS;
 
 use crate::catalog::Catalog;
 use crate::documents::Config;
@@ -198,4 +199,15 @@ impl Owner {
     fn wasm(&self, config: &Config) -> Result<&WasmHost, LoadError> {
         self.registry.wasm(config)
     }
+}
+
+/// Does something that blocks, on a thread where that holds up nobody.
+///
+/// # Errors
+/// [`OwnerError::Panicked`].
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, OwnerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| OwnerError::Panicked)
 }

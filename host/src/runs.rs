@@ -536,6 +536,8 @@ fn text(record: Record) -> Result<String, RunsError> {
     })
 }
 
+/// The keys of snapshots, each with its digest's digits behind it.
+pub const SNAPSHOT: &str = "snapshot/";
 const RUN: &str = "run/";
 const OPEN: &str = "open/";
 const RESYNC: &str = "resync/";
@@ -582,5 +584,5 @@ fn event_key(id: RunId, revision: u64) -> String {
 }
 
 fn snapshot_key(digest: Digest) -> String {
-    format!("snapshot/{}", digest.hex())
+    format!("{SNAPSHOT}{}", digest.hex())
 }

@@ -76,6 +76,13 @@ pub enum End {
     TimedOut,
 }
 
+impl Head {
+    /// Whether the run is over.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+}
+
 impl Run {
     /// A new run of this plan, in its first round. A plan without steps has succeeded at once.
     pub fn new(id: crate::RunId, plan: Arc<Plan>, epoch: u64, now_ms: u64) -> Run {
@@ -175,7 +182,7 @@ impl Run {
 
     /// Whether the run is over.
     pub fn is_ended(&self) -> bool {
-        matches!(self.head.phase, Phase::Ended { .. })
+        self.head.is_ended()
     }
 
     pub(crate) fn step(&self, step: u32) -> Option<&Step> {

@@ -1,28 +1,20 @@
 //! Resource definitions over HTTP, as Conveyor has them.
 
 use super::body::{DocumentBody, InPath, InQuery};
+use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, before, instead};
 use super::{Problem, Shared};
 use crate::catalog::{DefinitionRecord, define, remove_definition};
 use crate::documents::{Definition, Document, check_definition};
 use crate::owner::{OwnerError, new_resource_id};
-use crate::store::{Batch, Revision};
+use crate::store::Batch;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
-
-/// Things of one page.
-pub(super) const PAGE: usize = 100;
-
-/// The largest page.
-pub(super) const PAGE_MAX: usize = 1_000;
-
-/// How often a change is tried again that others have overtaken.
-pub(super) const RACES_MAX: usize = 16;
+use utoipa::ToSchema;
 
 /// A kind of resource.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -52,27 +44,6 @@ impl From<DefinitionRecord> for DefinitionView {
             description: definition.description.unwrap_or_default(),
             version: definition.version.unwrap_or_default(),
             schema: definition.schema,
-        }
-    }
-}
-
-/// Which part of a list.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct PageQuery {
-    /// At most so many; 100 where nothing is said, 1000 at most.
-    #[param(minimum = 1, maximum = 1000)]
-    pub limit: Option<usize>,
-    /// Only those after this name.
-    pub after: Option<String>,
-}
-
-impl PageQuery {
-    pub(super) fn limit(&self) -> Result<usize, Problem> {
-        let limit = self.limit.unwrap_or(PAGE);
-        match (1..=PAGE_MAX).contains(&limit) {
-            true => Ok(limit),
-            false => Err(Problem::invalid(format!("`limit` is from 1 to {PAGE_MAX}"))),
         }
     }
 }
@@ -122,20 +93,12 @@ pub(super) async fn create(
     let batch = kept
         .clone()
         .along(define(Batch::new(), &record, None), keyed.as_ref());
-    match owner
-        .catalog()
-        .commit(batch)
-        .await
-        .map_err(OwnerError::from)
-    {
-        Ok(()) => Ok(kept.into_response()),
-        Err(error) if error.lost_race().is_some() => {
-            // The same request, or another of the same name.
-            let kept = instead(&owner, keyed.as_ref(), exists()).await?;
-            Ok(kept.into_response())
-        }
-        Err(error) => Err(error.into()),
+    if commit(&owner, batch).await? {
+        return Ok(kept.into_response());
     }
+    // The same request, or another of the same name.
+    let kept = instead(&owner, keyed.as_ref(), exists()).await?;
+    Ok(kept.into_response())
 }
 
 /// Define a kind, in the place of what was defined before
@@ -188,12 +151,7 @@ pub(super) async fn delete(
     for _ in 0..RACES_MAX {
         let found = owner.catalog().definition(&name).await?;
         let found = found.ok_or_else(|| missing(&name))?;
-        if done(
-            owner
-                .catalog()
-                .commit(remove_definition(&name, found.revision))
-                .await,
-        )? {
+        if commit(&owner, remove_definition(&name, found.revision)).await? {
             return Ok(StatusCode::NO_CONTENT);
         }
     }
@@ -218,18 +176,13 @@ async fn write(
         if found.is_none() && is_there {
             return Err(missing(&definition.name));
         }
-        let revision: Option<Revision> = found.as_ref().map(|found| found.revision);
+        let revision = found.as_ref().map(|found| found.revision);
         let id = found.map_or_else(new_resource_id, |found| found.record.id);
         let record = DefinitionRecord {
             id,
             definition: definition.clone(),
         };
-        if done(
-            owner
-                .catalog()
-                .commit(define(Batch::new(), &record, revision))
-                .await,
-        )? {
+        if commit(owner, define(Batch::new(), &record, revision)).await? {
             return Ok(record.into());
         }
     }
@@ -237,29 +190,5 @@ async fn write(
 }
 
 fn missing(name: &str) -> Problem {
-    OwnerError::NotFound {
-        what: "definition",
-        name: name.to_owned(),
-    }
-    .into()
-}
-
-/// Whether a commit was made, and not overtaken.
-pub(super) fn done(committed: Result<(), crate::runs::RunsError>) -> Result<bool, Problem> {
-    match committed.map_err(OwnerError::from) {
-        Ok(()) => Ok(true),
-        Err(error) if error.lost_race().is_some() => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// That a document has the name that its path says.
-pub(super) fn same_name(path: &str, name: &str) -> Result<(), Problem> {
-    match path == name {
-        true => Ok(()),
-        false => Err(Problem::field(
-            "/name",
-            format!("it is `{name}` here and `{path}` in the path; a name cannot be changed"),
-        )),
-    }
+    OwnerError::not_found("definition", name).into()
 }

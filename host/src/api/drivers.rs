@@ -5,7 +5,7 @@ use super::{Problem, Shared};
 use crate::digest::Digest;
 use crate::documents::{Grants, check_subject_token};
 use crate::drivers::DRIVER_BYTES_MAX;
-use crate::owner::{DriverSource, DriverStatus, ServedDriver};
+use crate::owner::{DriverSource, DriverStatus, OwnerError, ServedDriver};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -104,13 +104,7 @@ pub(super) async fn get(
 fn one(owner: &Shared, name: &str) -> Result<DriverView, Problem> {
     let served = owner.registry().served();
     let driver = served.drivers.get(name).map(|driver| view(name, driver));
-    let missing = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            format!("there is no driver `{name}`"),
-        )
-    };
-    driver.ok_or_else(missing)
+    driver.ok_or_else(|| OwnerError::not_found("driver", name).into())
 }
 
 /// Bring a driver; it has no grants

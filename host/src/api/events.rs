@@ -4,17 +4,17 @@
 //! nothing, and after a restart he goes on where he was.
 
 use super::body::{InPath, InQuery};
+use super::watched::Watched;
 use super::{Problem, Shared};
 use crate::logs::{self, LogLine};
-use crate::owner::{HeldFeed, Marks, OwnerError};
+use crate::owner::OwnerError;
 use crate::records::EventRecord;
-use crate::runs::StoredRun;
 use crate::view::{self, EventView};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use beltline_engine::{Event as RunEvent, Phase, RunId};
+use beltline_engine::{Event as RunEvent, Plan, RunId};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
@@ -22,7 +22,6 @@ use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use utoipa::IntoParams;
 
 /// Events that are read at once.
@@ -77,10 +76,10 @@ pub(super) async fn events(
         Some(text) => place(&text)
             .ok_or_else(|| Problem::invalid(format!("`{text}` is no id of an event")))?,
     };
-    let mut watched = Watched::new(&owner, id).await?;
-    let has_ended = watched.marks().await?.has_ended;
+    let mut told = Told::new(&owner, id).await?;
+    let has_ended = told.watched.marks().await?.has_ended;
     let reader = Durable {
-        watched,
+        told,
         at: begin,
         waiting: VecDeque::new(),
     };
@@ -101,55 +100,29 @@ fn place(id: &str) -> Option<(u64, usize)> {
     Some((revision.parse().ok()?, place.parse().ok()?))
 }
 
-/// A run that is watched.
-struct Watched {
-    owner: Shared,
-    stored: StoredRun,
-    feed: HeldFeed,
-    marks: watch::Receiver<Marks>,
+/// A run whose events are read.
+struct Told {
+    watched: Watched,
+    plan: Arc<Plan>,
 }
 
-impl Watched {
+impl Told {
     async fn new(owner: &Shared, id: RunId) -> Result<Self, Problem> {
-        let feed = owner.feed(id);
-        let marks = feed.subscribe();
-        Ok(Watched {
-            stored: owner.stored(id).await?,
-            owner: Arc::clone(owner),
-            feed,
-            marks,
-        })
-    }
-
-    /// How far the run has come, and whether it is known to have ended.
-    async fn marks(&mut self) -> Result<Marks, OwnerError> {
-        let marks = *self.marks.borrow_and_update();
-        if marks.written > 0 {
-            return Ok(marks);
-        }
-        // No runner has had it since we watch: what the store has is durable.
-        let head = self.owner.runs().head(self.stored.run.id).await?;
-        Ok(head.map_or(marks, |head| Marks {
-            written: head.revision,
-            durable: head.revision,
-            has_ended: matches!(head.phase, Phase::Ended { .. }),
-            ..marks
-        }))
+        // Watched first: what happens while it is loaded is not missed.
+        let watched = Watched::new(owner, id);
+        let plan = Arc::clone(&owner.stored(id).await?.run.plan);
+        Ok(Told { watched, plan })
     }
 
     async fn events(&self, after: u64) -> Result<Vec<(u64, EventRecord)>, OwnerError> {
-        let id = self.stored.run.id;
-        Ok(self.owner.runs().events_after(id, after, PAGE).await?)
-    }
-
-    async fn changed(&mut self) -> bool {
-        self.marks.changed().await.is_ok()
+        let runs = self.watched.owner.runs();
+        Ok(runs.events_after(self.watched.id, after, PAGE).await?)
     }
 }
 
 /// Reads what is durable.
 struct Durable {
-    watched: Watched,
+    told: Told,
     /// The last event that was told: a revision, and its place there.
     at: (u64, usize),
     waiting: VecDeque<EventView>,
@@ -168,11 +141,11 @@ impl Durable {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
-            let marks = self.watched.marks().await.ok()?;
+            let marks = self.told.watched.marks().await.ok()?;
             // The revision of the last one again, for what came after it there.
             let (from, _) = self.at;
-            let records = self.watched.events(from.saturating_sub(1)).await.ok()?;
-            let plan = &self.watched.stored.run.plan;
+            let records = self.told.events(from.saturating_sub(1)).await.ok()?;
+            let plan = &self.told.plan;
             for (revision, record) in records {
                 if revision > marks.durable {
                     break;
@@ -189,7 +162,7 @@ impl Durable {
                 self.at = self.at.max((revision, last));
             }
             if self.waiting.is_empty()
-                && (marks.has_ended || marks.has_failed || !self.watched.changed().await)
+                && (marks.has_ended || marks.has_failed || !self.told.watched.changed().await)
             {
                 return None;
             }
@@ -217,7 +190,7 @@ pub(super) async fn progress(
 ) -> Result<Response, Problem> {
     let id = owner.pick(&named).await?;
     let reader = Provisional {
-        watched: Watched::new(&owner, id).await?,
+        told: Told::new(&owner, id).await?,
         revision: 0,
         log_place: 0,
         lines: VecDeque::new(),
@@ -235,7 +208,7 @@ pub(super) async fn progress(
 /// Reads what is written and what is said, in the order in which it came about: the lines of an attempt stand between
 /// its start and its end.
 struct Provisional {
-    watched: Watched,
+    told: Told,
     revision: u64,
     log_place: u64,
     /// Read and not yet told: their attempt has not been told to have begun.
@@ -253,8 +226,8 @@ impl Provisional {
             if let Some(frame) = self.waiting.pop_front() {
                 return Some(frame);
             }
-            let marks = self.watched.marks().await.ok()?;
-            let records = self.watched.events(self.revision).await.ok()?;
+            let marks = self.told.watched.marks().await.ok()?;
+            let records = self.told.events(self.revision).await.ok()?;
             let records: Vec<_> = records
                 .into_iter()
                 .take_while(|(revision, _)| *revision <= marks.written)
@@ -270,20 +243,17 @@ impl Provisional {
             self.begun = begun;
             if self.waiting.is_empty() && marks.has_failed && !self.is_told {
                 self.is_told = true;
-                let why = self.watched.feed.fault();
+                let why = self.told.watched.feed.fault();
                 return Some(Event::default().event("fault").data(why));
             }
-            if self.waiting.is_empty() && (is_over || !self.watched.changed().await) {
+            if self.waiting.is_empty() && (is_over || !self.told.watched.changed().await) {
                 return None;
             }
         }
     }
 
     fn read_lines(&mut self) {
-        let (folder, id) = (
-            self.watched.owner.state().logs(),
-            self.watched.stored.run.id,
-        );
+        let (folder, id) = (self.told.watched.owner.state().logs(), self.told.watched.id);
         loop {
             let read = logs::read_from(&folder, id, self.log_place, LOG_BYTES);
             let read = read.unwrap_or_default();
@@ -296,7 +266,7 @@ impl Provisional {
     }
 
     fn tell(&mut self, revision: u64, record: &EventRecord) {
-        let plan = Arc::clone(&self.watched.stored.run.plan);
+        let plan = Arc::clone(&self.told.plan);
         let views = view::events(&plan, revision, record);
         for (event, view) in record.events.iter().zip(views) {
             if let RunEvent::AttemptEnded { step, attempt, .. } = event {

@@ -5,7 +5,7 @@
 use super::{Problem, Shared};
 use crate::clock;
 use crate::digest::Digest;
-use crate::owner::{Accepted, OwnerError, RunOrder};
+use crate::owner::{ANSWERS, Accepted, OwnerError, RunOrder};
 use crate::records::{decode, encode};
 use crate::runs::RunsError;
 use crate::store::{Batch, Store};
@@ -21,9 +21,6 @@ use utoipa::IntoParams;
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
-
-/// Where answers are kept.
-pub(crate) const PREFIX: &str = "idempotency/";
 
 /// The key of a request, if it has one.
 #[derive(Debug, Clone, Default, IntoParams)]
@@ -70,7 +67,7 @@ impl Key {
         let key = self.idempotency_key?;
         let name = Digest::of(format!("{route}\n{key}").as_bytes());
         Some(Keyed {
-            record: format!("{PREFIX}{}", name.hex()),
+            record: format!("{ANSWERS}{}", name.hex()),
             request: Digest::of(body),
         })
     }

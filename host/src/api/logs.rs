@@ -2,16 +2,17 @@
 
 use super::body::{InPath, InQuery, Json};
 use super::events::{AfterQuery, Frames, after, sse};
+use super::watched::Watched;
 use super::{Problem, Shared};
 use crate::clock;
 use crate::logs::{self, Level, LogLine, LogSink, RunLog};
-use crate::owner::{HeldFeed, OwnerError};
+use crate::owner::{OwnerError, blocking};
 use crate::runs::StoredRun;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use beltline_engine::{Phase, RunId};
+use beltline_engine::RunId;
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
@@ -128,8 +129,7 @@ fn check_step(stored: &StoredRun, step: &str) -> Result<(), Problem> {
 
 async fn read(owner: &Shared, id: RunId) -> Result<Vec<LogLine>, Problem> {
     let folder = owner.state().logs();
-    let read = tokio::task::spawn_blocking(move || logs::read(&folder, id)).await;
-    let read = read.map_err(|_| OwnerError::Panicked)?;
+    let read = blocking(move || logs::read(&folder, id)).await?;
     Ok(read.map_err(OwnerError::from)?)
 }
 
@@ -281,23 +281,15 @@ impl Said {
 
 /// A log that is read to its end, and on as it grows, until the run has ended.
 struct Followed {
-    owner: Shared,
-    id: RunId,
-    /// Held for its marks.
-    _feed: HeldFeed,
-    marks: tokio::sync::watch::Receiver<crate::owner::Marks>,
+    watched: Watched,
     place: u64,
     waiting: VecDeque<(u64, LogLine)>,
 }
 
 impl Followed {
     fn new(owner: &Shared, id: RunId, place: u64) -> Self {
-        let feed = owner.feed(id);
         Followed {
-            owner: Arc::clone(owner),
-            id,
-            marks: feed.subscribe(),
-            _feed: feed,
+            watched: Watched::new(owner, id),
             place,
             waiting: VecDeque::new(),
         }
@@ -325,19 +317,13 @@ impl Followed {
                 return Some(line);
             }
             // Whether it has ended is known before the lines are read: then none is missed.
-            let marks = *self.marks.borrow_and_update();
-            let has_ended = match marks.written {
-                0 => {
-                    let head = self.owner.runs().head(self.id).await.ok()?;
-                    head.is_none_or(|head| matches!(head.phase, Phase::Ended { .. }))
-                }
-                _ => marks.has_ended || marks.has_failed,
-            };
-            let folder = self.owner.state().logs();
-            let read = logs::read_from(&folder, self.id, self.place, BYTES).unwrap_or_default();
+            let marks = self.watched.marks().await.ok()?;
+            let (folder, id) = (self.watched.owner.state().logs(), self.watched.id);
+            let read = logs::read_from(&folder, id, self.place, BYTES).unwrap_or_default();
             self.place = read.last().map_or(self.place, |(after, _)| *after);
             self.waiting.extend(read);
-            if self.waiting.is_empty() && (has_ended || self.marks.changed().await.is_err()) {
+            let is_over = marks.has_ended || marks.has_failed;
+            if self.waiting.is_empty() && (is_over || !self.watched.changed().await) {
                 return None;
             }
         }

@@ -1,15 +1,20 @@
 //! The files that a run has made: listed and read without ever leaving its out folder.
 
-use super::Problem;
-use super::runs::OutFile;
-use crate::owner::OwnerError;
-use axum::http::StatusCode;
+use super::body::InPath;
+use super::{Problem, Shared};
+use crate::owner::{OwnerError, blocking};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::Stream;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use utoipa::ToSchema;
 
 /// Files that are listed.
 const FILES_MAX: usize = 10_000;
@@ -17,8 +22,52 @@ const FILES_MAX: usize = 10_000;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 
+/// A file that a run has made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OutFile {
+    /// Its path below the out folder.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// The files of a run
+#[utoipa::path(get, path = "/runs/{run}/out", tag = "runs",
+    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    responses((status = 200, description = "by path", body = Vec<OutFile>), Problem))]
+pub(super) async fn out(
+    State(owner): State<Shared>,
+    InPath(named): InPath<String>,
+) -> Result<axum::Json<Vec<OutFile>>, Problem> {
+    let stored = owner.picked(&named).await?;
+    let folder = stored.record.out.clone();
+    Ok(axum::Json(blocking(move || list(&folder)).await??))
+}
+
+/// A file of a run
+#[utoipa::path(get, path = "/runs/{run}/out/{*path}", tag = "runs",
+    params(("run" = String, Path, description = "its id, the begin of one, or `latest`"),
+        ("path" = String, Path, description = "its path below the out folder")),
+    responses((status = 200, description = "its bytes", content_type = "application/octet-stream", body = Vec<u8>), Problem))]
+pub(super) async fn out_file(
+    State(owner): State<Shared>,
+    InPath((named, path)): InPath<(String, String)>,
+) -> Result<Response, Problem> {
+    let stored = owner.picked(&named).await?;
+    let folder = stored.record.out.clone();
+    let (file, bytes) = blocking(move || open(&folder, &path)).await??;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, bytes.to_string()),
+        // What a driver has made is never shown as a page of this host.
+        (header::CONTENT_DISPOSITION, "attachment".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    Ok((headers, Body::from_stream(stream(file, bytes))).into_response())
+}
+
 /// The regular files below a folder, by path; none where there is no folder. Links are not followed.
-pub(super) fn list(folder: &Path) -> Result<Vec<OutFile>, Problem> {
+fn list(folder: &Path) -> Result<Vec<OutFile>, Problem> {
     let mut files = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(below) = folders.pop() {
@@ -54,7 +103,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<OutFile>, Problem> {
 }
 
 /// Opens a regular file below a folder.
-pub(super) fn open(folder: &Path, path: &str) -> Result<(File, u64), Problem> {
+fn open(folder: &Path, path: &str) -> Result<(File, u64), Problem> {
     let missing = || {
         Problem::new(
             StatusCode::NOT_FOUND,
@@ -78,7 +127,7 @@ pub(super) fn open(folder: &Path, path: &str) -> Result<(File, u64), Problem> {
 }
 
 /// The first `bytes` of a file, a piece at a time.
-pub(super) fn stream(file: File, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> {
+fn stream(file: File, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> {
     futures::stream::try_unfold((file, bytes), |(file, left)| async move {
         let read = move || {
             let mut piece = Vec::with_capacity(CHUNK);

@@ -1,7 +1,7 @@
 //! Pipelines over HTTP: POST replaces, as Conveyor's does, and the routes that it documents are there.
 
 use super::body::{DocumentBody, InPath, InQuery};
-use super::definitions::{PageQuery, RACES_MAX, done, same_name};
+use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, before};
 use super::{Problem, Shared};
 use crate::catalog::{PipelineRecord, keep_pipeline, remove_pipeline};
@@ -64,7 +64,7 @@ pub(super) async fn create(
         let found = owner.catalog().pipeline(&record.pipeline.name).await?;
         let batch = keep_pipeline(Batch::new(), &record, found.map(|found| found.revision));
         let batch = kept.clone().along(batch, keyed.as_ref());
-        if done(owner.catalog().commit(batch).await)? {
+        if commit(&owner, batch).await? {
             return Ok(kept.into_response());
         }
     }
@@ -102,7 +102,7 @@ pub(super) async fn put(
         let found = owner.catalog().pipeline(&name).await?;
         let found = found.ok_or_else(|| missing(&name))?;
         let batch = keep_pipeline(Batch::new(), &record, Some(found.revision));
-        if done(owner.catalog().commit(batch).await)? {
+        if commit(&owner, batch).await? {
             return Ok(Json(view(&record)));
         }
     }
@@ -120,12 +120,7 @@ pub(super) async fn delete(
     for _ in 0..RACES_MAX {
         let found = owner.catalog().pipeline(&name).await?;
         let found = found.ok_or_else(|| missing(&name))?;
-        if done(
-            owner
-                .catalog()
-                .commit(remove_pipeline(&name, found.revision))
-                .await,
-        )? {
+        if commit(&owner, remove_pipeline(&name, found.revision)).await? {
             return Ok(StatusCode::NO_CONTENT);
         }
     }
@@ -141,9 +136,5 @@ fn check(owner: &Shared, document: &Document<Pipeline>) -> Result<(), Problem> {
 }
 
 fn missing(name: &str) -> Problem {
-    OwnerError::NotFound {
-        what: "pipeline",
-        name: name.to_owned(),
-    }
-    .into()
+    OwnerError::not_found("pipeline", name).into()
 }

@@ -1,9 +1,8 @@
 //! Resources over HTTP, as Conveyor has them; what its drivers answered stands in their metadata.
 
 use super::body::{DocumentBody, InPath, InQuery};
-use super::definitions::{PageQuery, RACES_MAX, done, same_name};
+use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{self, Kept, Key, Once};
-use super::runs::conveyor_answer;
 use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
@@ -137,7 +136,7 @@ pub(super) async fn put(
             "version": record.generation.to_string(),
         });
         let batch = keep_resource(Batch::new(), &record, Some(found.revision), false);
-        if record == found.record || done(owner.catalog().commit(batch).await)? {
+        if record == found.record || commit(&owner, batch).await? {
             return Ok(Json(answer));
         }
     }
@@ -155,24 +154,27 @@ pub(super) async fn delete(
     for _ in 0..RACES_MAX {
         let found = owner.catalog().resource(&kind, &name).await?;
         let found = found.ok_or_else(|| missing(&kind, &name))?;
-        if done(
-            owner
-                .catalog()
-                .commit(remove_resource(&found.record, found.revision))
-                .await,
-        )? {
+        if commit(&owner, remove_resource(&found.record, found.revision)).await? {
             return Ok(StatusCode::NO_CONTENT);
         }
     }
     Err(OwnerError::Contended.into())
 }
 
+/// The answer to a resource that was made or changed, as Conveyor has it.
+fn conveyor_answer(accepted: &Accepted, verb: &str) -> Value {
+    let resource = accepted.resource.as_ref();
+    let generation = resource.map_or(1, |resource| resource.generation);
+    json!({
+        "message": format!("Resource {verb} successfully"),
+        "name": accepted.stored.record.resource,
+        "runid": accepted.stored.run.id.to_string(),
+        "version": generation.to_string(),
+    })
+}
+
 fn missing(kind: &str, name: &str) -> Problem {
-    OwnerError::NotFound {
-        what: "resource",
-        name: format!("{kind}/{name}"),
-    }
-    .into()
+    OwnerError::not_found("resource", format!("{kind}/{name}")).into()
 }
 
 /// The resource itself, and its generation.

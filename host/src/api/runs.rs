@@ -1,32 +1,28 @@
 //! Runs over HTTP: begun, listed, looked at, told to stop and to go on.
 
+mod forms;
+
+pub use forms::{Cancel, DamagedRun, GoOn, LocalRun, NewRun, RunsPage, RunsQuery, WaitQuery};
+
 use super::body::{InPath, InQuery, Json, JsonBytes, document, parse, parse_or_default};
+use super::changes::limited;
 use super::guard::Via;
 use super::idempotency::{self, Kept, Key, Once};
 use super::{Problem, Shared};
-use crate::catalog::ResourceRecord;
-use crate::digest::Digest;
 use crate::documents::{Document, Override, Pipeline, Resource, parse_duration};
 use crate::owner::{Accepted, Along, Anew, InPlace, Named, Owner, OwnerError, RunOrder, Workspace};
 use crate::runs::StoredRun;
 use crate::view::{RunView, SinceView};
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use beltline_engine::{Input, Phase, RunId, RunStatus};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::path::PathBuf;
+use beltline_engine::{Input, Phase, RunId};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use utoipa::{IntoParams, ToSchema};
 
 /// Runs of one page.
 const PAGE: usize = 20;
-
-/// The largest page.
-const PAGE_MAX: usize = 1_000;
 
 /// Runs that one request looks at, whatever it looks for: then the page ends and its cursor goes on.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -36,127 +32,6 @@ const IDS_MAX: usize = 100;
 
 /// The longest that a request waits for a run.
 const WAIT_MAX: Duration = Duration::from_secs(300);
-
-/// What is to be run.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewRun {
-    /// A pipeline's name, or a pipeline, which is applied with the run. Without one the resource's own; where that names
-    /// none, each driver that listens for its kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub pipeline: Option<Value>,
-    /// A resource's name (`KIND/NAME` without a pipeline), or a resource, which is applied with the run.
-    #[schema(value_type = Object)]
-    pub resource: Value,
-    /// Other values for keys that the pipeline's context has; a dot leads into an object.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    #[schema(value_type = Object)]
-    pub context: Map<String, Value>,
-    /// The digest of an archive that was sent before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub workspace: Option<Digest>,
-    /// Over the state folder's own socket only: what `belt run` decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local: Option<LocalRun>,
-}
-
-/// What only a client of the same user on the same machine decides.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LocalRun {
-    /// The operator's file; absolute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub config: Option<PathBuf>,
-    /// The directory to work on; absolute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub workspace: Option<PathBuf>,
-    /// Where steps put what they make; absolute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub out: Option<PathBuf>,
-    /// Refuse drivers that the operator's file does not pin.
-    #[serde(default)]
-    pub locked: bool,
-}
-
-/// How a run goes on.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GoOn {
-    /// The step from which a retry begins; else the first that did not succeed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// Over the state folder's own socket only: paths that are no longer what they were.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local: Option<LocalRun>,
-}
-
-/// How a run is cancelled.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cancel {
-    /// At once, rather than after its attempts have had their time to stop.
-    #[serde(default)]
-    pub force: bool,
-}
-
-/// How long to wait for an answer.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct WaitQuery {
-    /// Answer when the run has ended, or after this long: `30s`, at most `5m`.
-    #[param(example = "30s", pattern = r"^[0-9]{1,4}(ms|s|m)$")]
-    pub wait: Option<String>,
-}
-
-/// Which runs.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct RunsQuery {
-    /// At most so many; 20 where nothing is said, 1000 at most.
-    #[param(minimum = 1, maximum = 1000)]
-    pub limit: Option<usize>,
-    /// The `next` of the page before.
-    pub cursor: Option<String>,
-    /// Only those of this status.
-    #[param(value_type = Option<String>)]
-    pub status: Option<RunStatus>,
-    /// Only those of this pipeline.
-    pub pipeline: Option<String>,
-    /// Only those of resources of this kind.
-    pub kind: Option<String>,
-    /// Only those of the resource of this name.
-    pub resource: Option<String>,
-}
-
-/// A page of runs, latest first.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-pub struct RunsPage {
-    /// The runs, without attempts and outputs.
-    pub runs: Vec<RunView>,
-    /// Runs whose records are damaged.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub damaged: Vec<DamagedRun>,
-    /// Where the next page begins; none on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// Whether something of the store is lost and nobody can tell what.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unsure: bool,
-}
-
-/// A run that cannot be read.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct DamagedRun {
-    /// Its id.
-    pub run: String,
-    /// Why.
-    pub error: String,
-}
 
 impl Owner {
     /// The run that is meant: its id, a begin of it that no other has, or `latest`.
@@ -230,7 +105,7 @@ impl Owner {
     async fn wait_for_end(&self, id: RunId, wait: Duration) -> Result<(), Problem> {
         let feed = self.feed(id);
         let head = self.runs().head(id).await?;
-        let has_ended = head.is_none_or(|head| matches!(head.phase, Phase::Ended { .. }));
+        let has_ended = head.is_none_or(|head| head.is_ended());
         // What the store has may not be durable yet where a runner has it.
         if !has_ended || self.is_carried(id) {
             feed.end(wait).await;
@@ -377,10 +252,7 @@ pub(super) async fn list(
     State(owner): State<Shared>,
     InQuery(query): InQuery<RunsQuery>,
 ) -> Result<axum::Json<RunsPage>, Problem> {
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` is from 1 to {PAGE_MAX}")));
-    }
+    let limit = limited(query.limit, PAGE)?;
     let cursor = query.cursor.as_deref().map(str::parse::<RunId>).transpose();
     let mut before = cursor.map_err(|_| Problem::invalid("`cursor` is no `next` of a page"))?;
     let resource = query.kind.as_deref().zip(query.resource.as_deref());
@@ -586,64 +458,5 @@ fn anew(via: Via, given: Option<LocalRun>) -> Result<Anew, Problem> {
         config: local.config,
         workspace: local.workspace,
         out: local.out,
-    })
-}
-
-/// A file that a run has made.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct OutFile {
-    /// Its path below the out folder.
-    pub path: String,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
-
-/// The files of a run
-#[utoipa::path(get, path = "/runs/{run}/out", tag = "runs",
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
-    responses((status = 200, description = "by path", body = Vec<OutFile>), Problem))]
-pub(super) async fn out(
-    State(owner): State<Shared>,
-    InPath(named): InPath<String>,
-) -> Result<axum::Json<Vec<OutFile>>, Problem> {
-    let stored = owner.picked(&named).await?;
-    let folder = stored.record.out.clone();
-    let listed = tokio::task::spawn_blocking(move || super::out::list(&folder)).await;
-    let files = listed.map_err(|_| Problem::from(OwnerError::Panicked))??;
-    Ok(axum::Json(files))
-}
-
-/// A file of a run
-#[utoipa::path(get, path = "/runs/{run}/out/{*path}", tag = "runs",
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`"),
-        ("path" = String, Path, description = "its path below the out folder")),
-    responses((status = 200, description = "its bytes", content_type = "application/octet-stream", body = Vec<u8>), Problem))]
-pub(super) async fn out_file(
-    State(owner): State<Shared>,
-    InPath((named, path)): InPath<(String, String)>,
-) -> Result<Response, Problem> {
-    let stored = owner.picked(&named).await?;
-    let folder = stored.record.out.clone();
-    let opened = tokio::task::spawn_blocking(move || super::out::open(&folder, &path)).await;
-    let (file, bytes) = opened.map_err(|_| Problem::from(OwnerError::Panicked))??;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, bytes.to_string()),
-        // What a driver has made is never shown as a page of this host.
-        (header::CONTENT_DISPOSITION, "attachment".to_owned()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-    ];
-    Ok((headers, Body::from_stream(super::out::stream(file, bytes))).into_response())
-}
-
-/// The answer to a resource that was made or changed, as Conveyor has it.
-pub(super) fn conveyor_answer(accepted: &Accepted, verb: &str) -> Value {
-    let resource: Option<&ResourceRecord> = accepted.resource.as_ref();
-    let generation = resource.map_or(1, |resource| resource.generation);
-    serde_json::json!({
-        "message": format!("Resource {verb} successfully"),
-        "name": accepted.stored.record.resource,
-        "runid": accepted.stored.run.id.to_string(),
-        "version": generation.to_string(),
     })
 }

@@ -3,7 +3,7 @@
 use super::body::{InPath, check_content};
 use super::{Problem, Shared};
 use crate::digest::Digest;
-use crate::owner::OwnerError;
+use crate::owner::{OwnerError, blocking};
 use axum::body::BodyDataStream;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -27,8 +27,7 @@ pub(super) async fn get(
 ) -> Result<StatusCode, Problem> {
     let digest = parse(&digest)?;
     let workspaces = owner.workspaces();
-    let has = tokio::task::spawn_blocking(move || workspaces.has(digest)).await;
-    match has.map_err(|_| OwnerError::Panicked)? {
+    match blocking(move || workspaces.has(digest)).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::new(
             StatusCode::NOT_FOUND,
@@ -63,8 +62,7 @@ pub(super) async fn put(
     // What the disk says comes first: it is why nobody took the rest.
     let receiving = receiving?;
     sent?;
-    let finish = tokio::task::spawn_blocking(move || receiving.finish()).await;
-    let finished = finish.map_err(|_| OwnerError::Panicked)?;
+    let finished = blocking(move || receiving.finish()).await?;
     finished.map_err(OwnerError::from)?;
     Ok(StatusCode::CREATED)
 }

@@ -92,7 +92,7 @@ impl Place {
         }
         let state = StateFolder::find(self.state.as_deref())?;
         if !state.has_store() {
-            return Err(Stop::invalid(anyhow::anyhow!("there are no runs yet")));
+            return Err(Stop::no_runs());
         }
         Connection::of_folder(state, format, None)
     }
@@ -146,64 +146,52 @@ impl Connection {
     pub(super) fn of_folder(
         state: StateFolder,
         format: Format,
-        mut wasm: Option<WasmHost>,
+        wasm: Option<WasmHost>,
     ) -> Result<Self, Stop> {
-        let give_up = clock::now_ms() + clock::millis(ANSWER_TIME_MAX);
-        loop {
-            if let Some(client) = answering(&state)? {
-                return Ok(Connection {
-                    client,
-                    folder: Some(state),
-                    owned: None,
-                });
-            }
-            match Embedded::open(&state.store()) {
-                Ok(store) => {
-                    let settings = settings(None, format, wasm.take());
-                    let owned = Owned::new(state.clone(), store, settings)?;
-                    return Ok(Connection {
-                        client: owned.client(),
-                        folder: Some(state),
-                        owned: Some(owned),
-                    });
-                }
-                Err(error) => wait_for(error, give_up)?,
+        let open = || Ok(Embedded::open(&state.store()));
+        match reach(&state, open)? {
+            Reached::Owner(client) => Ok(Connection::to_owner(state, client)),
+            Reached::Nobody(store) => {
+                let settings = settings(None, format, wasm);
+                let owned = Owned::new(state.clone(), *store, settings)?;
+                Ok(Connection::to_own(state, owned))
             }
         }
     }
 
     /// The owner of a folder; where it has none, what lies there.
     fn looking(state: StateFolder) -> Result<Self, Stop> {
-        let give_up = clock::now_ms() + clock::millis(ANSWER_TIME_MAX);
-        loop {
-            if let Some(client) = answering(&state)? {
-                return Ok(Connection {
-                    client,
-                    folder: Some(state),
-                    owned: None,
-                });
-            }
-            let found = match state.has_store() {
-                true => Embedded::open_read_only(&state.store()),
-                false => return Err(Stop::no_runs()),
-            };
-            match found {
-                Ok(store) => {
-                    for damage in store.damage() {
-                        output::notice(&format!("damaged: {damage}"));
-                    }
-                    let settings = settings(None, Format::Json, None);
-                    let (owner, runs) =
-                        Owner::new(state.clone(), store, settings).map_err(Stop::fault)?;
-                    let owned = Owned::quiet(owner, runs);
-                    return Ok(Connection {
-                        client: owned.client(),
-                        folder: Some(state),
-                        owned: Some(owned),
-                    });
+        let open = || match state.has_store() {
+            true => Ok(Embedded::open_read_only(&state.store())),
+            false => Err(Stop::no_runs()),
+        };
+        match reach(&state, open)? {
+            Reached::Owner(client) => Ok(Connection::to_owner(state, client)),
+            Reached::Nobody(store) => {
+                for damage in store.damage() {
+                    output::notice(&format!("damaged: {damage}"));
                 }
-                Err(error) => wait_for(error, give_up)?,
+                let settings = settings(None, Format::Json, None);
+                let owner = Owner::new(state.clone(), *store, settings);
+                let (owner, runs) = owner.map_err(Stop::fault)?;
+                Ok(Connection::to_own(state, Owned::quiet(owner, runs)))
             }
+        }
+    }
+
+    fn to_owner(state: StateFolder, client: Client) -> Self {
+        Connection {
+            client,
+            folder: Some(state),
+            owned: None,
+        }
+    }
+
+    fn to_own(state: StateFolder, owned: Owned) -> Self {
+        Connection {
+            client: owned.client(),
+            folder: Some(state),
+            owned: Some(owned),
         }
     }
 
@@ -254,13 +242,31 @@ fn answering(state: &StateFolder) -> Result<Option<Client>, Stop> {
     }
 }
 
-/// Waits a moment where somebody has the folder, and no longer than that.
-fn wait_for(error: StoreError, give_up_ms: u64) -> Result<(), Stop> {
-    if !matches!(error, StoreError::Locked { .. }) || clock::now_ms() > give_up_ms {
-        return Err(error.into());
+/// Whom a state folder leads to.
+enum Reached {
+    Owner(Client),
+    /// Nobody has it; here is its store.
+    Nobody(Box<Embedded>),
+}
+
+/// Finds the owner of a folder, or opens its store; tries again, for a while, where somebody has it and does not answer.
+fn reach(
+    state: &StateFolder,
+    open: impl Fn() -> Result<Result<Embedded, StoreError>, Stop>,
+) -> Result<Reached, Stop> {
+    let give_up_ms = clock::now_ms() + clock::millis(ANSWER_TIME_MAX);
+    loop {
+        if let Some(client) = answering(state)? {
+            return Ok(Reached::Owner(client));
+        }
+        match open()? {
+            Ok(store) => return Ok(Reached::Nobody(Box::new(store))),
+            Err(StoreError::Locked { .. }) if clock::now_ms() <= give_up_ms => {
+                block_on(async { tokio::time::sleep(TRY_PAUSE).await });
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    block_on(async { tokio::time::sleep(TRY_PAUSE).await });
-    Ok(())
 }
 
 /// What an owner starts with. What an operator may want to know of drivers is said as it comes up; that a driver is

@@ -5,16 +5,15 @@
 
 use super::connection::{Connection, block_on};
 use super::progress::Progress;
+use super::signals::Signals;
 use super::stop::Stop;
 use super::{Format, output};
 use crate::client::{ClientError, Stream};
 use crate::clock;
 use crate::logs::LogLine;
 use crate::view::{EventView, RunView, SinceView};
-use anyhow::Context;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often an owner looks whether a run's thread is held up.
 const LOOK: Duration = Duration::from_secs(1);
@@ -103,32 +102,6 @@ impl Told {
         let is_new = place > self.line;
         self.line = self.line.max(place);
         is_new
-    }
-}
-
-struct Signals {
-    interrupts: Signal,
-    terminations: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Stop> {
-        let listen = |kind| {
-            signal(kind)
-                .context("cannot listen for signals")
-                .map_err(Stop::fault)
-        };
-        Ok(Signals {
-            interrupts: listen(SignalKind::interrupt())?,
-            terminations: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupts.recv() => {}
-            _ = self.terminations.recv() => {}
-        }
     }
 }
 

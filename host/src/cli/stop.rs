@@ -18,12 +18,21 @@ const INVALID: u8 = 2;
 const STOPPED: u8 = 3;
 const FAULT: u8 = 4;
 
+/// What a command that ends early may be asked about.
+#[derive(Debug)]
+enum Cause {
+    /// Whoever was asked is gone.
+    Unreachable,
+    /// There is nothing to look at.
+    NoRuns,
+    Other,
+}
+
 /// Why a command ends early.
 #[derive(Debug)]
 pub(super) struct Stop {
     code: u8,
-    is_unreachable: bool,
-    is_no_runs: bool,
+    cause: Cause,
     error: anyhow::Error,
 }
 
@@ -35,8 +44,7 @@ impl Stop {
     pub(super) fn invalid(error: impl Into<anyhow::Error>) -> Self {
         Stop {
             code: INVALID,
-            is_unreachable: false,
-            is_no_runs: false,
+            cause: Cause::Other,
             error: error.into(),
         }
     }
@@ -45,8 +53,7 @@ impl Stop {
     pub(super) fn fault(error: impl Into<anyhow::Error>) -> Self {
         Stop {
             code: FAULT,
-            is_unreachable: false,
-            is_no_runs: false,
+            cause: Cause::Other,
             error: error.into(),
         }
     }
@@ -54,20 +61,20 @@ impl Stop {
     /// There is nothing to look at.
     pub(super) fn no_runs() -> Self {
         Stop {
-            is_no_runs: true,
+            cause: Cause::NoRuns,
             ..Stop::invalid(anyhow::anyhow!("there are no runs yet"))
         }
     }
 
     /// Whether there is nothing to look at.
     pub(super) fn is_no_runs(&self) -> bool {
-        self.is_no_runs
+        matches!(self.cause, Cause::NoRuns)
     }
 
     /// Whoever was asked is gone.
     pub(super) fn unreachable() -> Self {
         Stop {
-            is_unreachable: true,
+            cause: Cause::Unreachable,
             ..Stop::fault(anyhow::anyhow!(
                 "the owner of the run is gone; it can be resumed"
             ))
@@ -76,7 +83,7 @@ impl Stop {
 
     /// Whether whoever was asked is gone.
     pub(super) fn is_unreachable(&self) -> bool {
-        self.is_unreachable
+        matches!(self.cause, Cause::Unreachable)
     }
 
     /// What was asked for may be invalid only because something is lost: then that is why.
@@ -147,7 +154,7 @@ impl From<ClientError> for Stop {
             ClientError::Problem(problem) if problem.status < 500 => Stop::invalid(error),
             ClientError::Address(_) => Stop::invalid(error),
             ClientError::Unreachable { .. } => Stop {
-                is_unreachable: true,
+                cause: Cause::Unreachable,
                 ..Stop::fault(error)
             },
             ClientError::Problem(_) | ClientError::Foreign { .. } => Stop::fault(error),

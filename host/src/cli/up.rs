@@ -1,6 +1,7 @@
 //! `belt up`: the host that stays. Resources come in over HTTP, runs happen, people watch them.
 
 use super::connection::{Owned, block_on, read_token, settings};
+use super::signals::Signals;
 use super::stop::Stop;
 use super::{Format, output};
 use crate::api::{Listening, OwnerView};
@@ -16,7 +17,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two looks whether a `belt run` has ended.
 const TRY_PAUSE: Duration = Duration::from_millis(50);
@@ -144,22 +144,12 @@ fn owner_of(state: &StateFolder) -> Option<OwnerView> {
 /// Waits for a signal; then no new runs begin, and those under way may end their attempts. What has not by then is left
 /// as it is in the store: the next start takes it up.
 async fn until_signal(owner: &Arc<Owner>, drain: Duration) -> Result<(), Stop> {
-    let listen = |kind| {
-        signal(kind)
-            .context("cannot listen for signals")
-            .map_err(Stop::fault)
-    };
-    let mut interrupts = listen(SignalKind::interrupt())?;
-    let mut terminations = listen(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupts.recv() => {}
-        _ = terminations.recv() => {}
-    }
+    let mut signals = Signals::new()?;
+    signals.next().await;
     tracing::info!(under_way = owner.under_way(), "draining");
     owner.close();
     tokio::select! {
-        _ = interrupts.recv() => {}
-        _ = terminations.recv() => {}
+        () = signals.next() => {}
         _ = tokio::time::timeout(drain, owner.until_quiet()) => {}
     }
     tracing::info!(left = owner.carries(), "down");

@@ -14,7 +14,7 @@ use crate::runner::{Ask, Left, Runner, RunnerError};
 use crate::runs::{StoredRun, Traces};
 use crate::store::Batch;
 use crate::text;
-use beltline_engine::{Input, Phase, RunId, events};
+use beltline_engine::{Input, RunId, events};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Owner {
     ) -> Result<(), OwnerError> {
         let id = launch.stored.run.id;
         let (inbox, asks) = mpsc::unbounded_channel();
-        let resource = resource_of(&launch.stored);
+        let resource = line_of(&launch.stored.record.kind, &launch.stored.record.resource);
         let (slots, open_max) = (self.settings.slots, self.open_max());
         let turn = self
             .carried
@@ -74,7 +74,7 @@ impl Owner {
         }
     }
 
-    /// Puts a run into the books that is about to be written.
+    /// Puts a run into the books that is stored, or about to be: it is carried, however many there are.
     pub(super) fn hold(&self, id: RunId, resource: &str) -> Result<(), OwnerError> {
         let (inbox, _) = mpsc::unbounded_channel();
         let taken = self.carried.lock().take(id, resource, inbox, 0, usize::MAX);
@@ -83,13 +83,7 @@ impl Owner {
 
     /// Waits until a run is not in the books.
     pub(super) async fn until_left(&self, id: RunId) {
-        let mut changes = self.changes.subscribe();
-        loop {
-            changes.mark_unchanged();
-            if !self.is_carried(id) || changes.changed().await.is_err() {
-                return;
-            }
-        }
+        self.until(|owner| !owner.is_carried(id)).await;
     }
 
     fn refusal(&self, id: RunId, refused: Refused) -> OwnerError {
@@ -238,9 +232,7 @@ impl Owner {
                 }
                 Place::Unknown => match self.runs.head(id).await? {
                     None => return Err(OwnerError::NoRun(id)),
-                    Some(head) if matches!(head.phase, Phase::Ended { .. }) => {
-                        return Ok(false);
-                    }
+                    Some(head) if head.is_ended() => return Ok(false),
                     Some(_) => {
                         self.adopt(id).await?;
                         continue;
@@ -272,27 +264,20 @@ impl Owner {
 
     /// Waits until nothing is carried any more, and takes nothing from then on.
     pub async fn until_idle(&self) {
-        let mut changes = self.changes.subscribe();
-        loop {
-            changes.mark_unchanged();
-            if self.carried.lock().close_if_idle() {
-                return;
-            }
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
+        self.until(|owner| owner.carried.lock().close_if_idle())
+            .await;
     }
 
     /// Waits until nothing is under way.
     pub async fn until_quiet(&self) {
+        self.until(|owner| owner.under_way() == 0).await;
+    }
+
+    /// Waits until that is so, and looks whenever a run is no longer under way.
+    async fn until(&self, is_so: impl Fn(&Owner) -> bool) {
         let mut changes = self.changes.subscribe();
-        loop {
-            changes.mark_unchanged();
-            if self.under_way() == 0 || changes.changed().await.is_err() {
-                return;
-            }
-        }
+        // It fails only where nobody tells of changes any more.
+        while !is_so(self) && changes.changed().await.is_ok() {}
     }
 
     /// How many runs are under way.
@@ -328,9 +313,9 @@ impl Owner {
     }
 }
 
-/// The line in which a run of this resource waits.
-pub(super) fn resource_of(stored: &StoredRun) -> String {
-    format!("{}/{}", stored.record.kind, stored.record.resource)
+/// The line in which the runs of this resource wait.
+pub(super) fn line_of(kind: &str, resource: &str) -> String {
+    format!("{kind}/{resource}")
 }
 
 fn has_folders(launch: &Launch) -> bool {

@@ -116,6 +116,14 @@ pub enum OwnerError {
 }
 
 impl OwnerError {
+    /// There is no such thing of that name.
+    pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
+        OwnerError::NotFound {
+            what,
+            name: name.into(),
+        }
+    }
+
     /// The key that somebody else wrote first, where that is why: then it may be tried again from the start.
     pub fn lost_race(&self) -> Option<&str> {
         let (OwnerError::Runs(RunsError::Store(error))

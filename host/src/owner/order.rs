@@ -3,13 +3,13 @@
 //! Owns what is checked on the way, and that the resource, the pipeline and the run are written in one commit: either
 //! all of it is there, durably, or nothing.
 
-use super::{HeldFeed, Owner, OwnerError};
+use super::{HeldFeed, Owner, OwnerError, blocking};
 use crate::catalog::{
-    DefinitionRecord, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource,
+    self, DefinitionRecord, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource,
 };
 use crate::digest::Digest;
 use crate::documents::{self, Document, Override, Pipeline, Resource, apply_overrides, check_run};
-use crate::launch::{Order, Prepared, Subject, new_id};
+use crate::launch::{Launch, Order, Prepared, Subject, new_id};
 use crate::runs::StoredRun;
 use crate::store::{Batch, Revision};
 use beltline_engine::RunId;
@@ -104,14 +104,8 @@ impl Owner {
             match self.try_order(&order).await {
                 Err(error) => match error.lost_race() {
                     None => return Err(error),
-                    // The commit bears a key of its own, and somebody has used it.
-                    Some(key)
-                        if order.along.is_some()
-                            && !key.starts_with("resource/")
-                            && !key.starts_with("pipeline/") =>
-                    {
-                        return Err(OwnerError::Repeated);
-                    }
+                    // A key that came along, and somebody has used it.
+                    Some(key) if !catalog::owns(key) => return Err(OwnerError::Repeated),
                     Some(_) => {}
                 },
                 done => return done,
@@ -223,13 +217,27 @@ impl Owner {
         prepared.keep(&launch, &self.state)?;
         change.record.run = Some(launch.stored.run.id);
         let along = keep_resource(along, &change.record, change.found, change.is_new);
+        let add = order.along.as_ref();
+        self.accept(launch, Some(change.record), notes, along, add)
+            .await
+    }
+
+    /// Carries a new run of a resource, with what is to be written along with it.
+    pub(super) async fn accept(
+        self: &Arc<Self>,
+        launch: Launch,
+        resource: Option<ResourceRecord>,
+        notes: Vec<String>,
+        along: Batch,
+        add: Option<&Along>,
+    ) -> Result<Accepted, OwnerError> {
         let accepted = Accepted {
-            feed: self.feed(id),
+            feed: self.feed(launch.stored.run.id),
             stored: launch.stored.clone(),
-            resource: Some(change.record),
+            resource,
             notes,
         };
-        let along = match &order.along {
+        let along = match add {
             Some(add) => add(along, &accepted),
             None => along,
         };
@@ -240,17 +248,13 @@ impl Owner {
     /// The folder of a run that works on what a client has sent.
     pub(super) async fn unpacked(&self, digest: Digest, id: RunId) -> Result<PathBuf, OwnerError> {
         let workspaces = self.workspaces();
-        let made = tokio::task::spawn_blocking(move || workspaces.make(digest, &id.to_string()));
-        Ok(made.await.map_err(|_| OwnerError::Panicked)??)
+        Ok(blocking(move || workspaces.make(digest, &id.to_string())).await??)
     }
 
     /// A pipeline by its name.
     async fn pipeline(&self, name: &str) -> Result<Pipeline, OwnerError> {
         let found = self.catalog.pipeline(name).await?;
-        let found = found.ok_or_else(|| OwnerError::NotFound {
-            what: "pipeline",
-            name: name.to_owned(),
-        })?;
+        let found = found.ok_or_else(|| OwnerError::not_found("pipeline", name))?;
         Ok(found.record.pipeline)
     }
 
@@ -285,10 +289,8 @@ impl Owner {
                     why: format!("`{named}` could be of any kind; give `KIND/NAME`, or a pipeline"),
                 })?;
                 let found = self.catalog.resource(kind, name).await?;
-                let Found { record, revision } = found.ok_or_else(|| OwnerError::NotFound {
-                    what: "resource",
-                    name: format!("{kind}/{name}"),
-                })?;
+                let missing = || OwnerError::not_found("resource", format!("{kind}/{name}"));
+                let Found { record, revision } = found.ok_or_else(missing)?;
                 Ok(Change {
                     record,
                     found: Some(revision),
@@ -364,8 +366,7 @@ impl Owner {
             Some(place) => {
                 let owner = Arc::clone(self);
                 let prepared = move || owner.registry.prepared_by(&owner, pipeline, &place);
-                let prepared = tokio::task::spawn_blocking(prepared).await;
-                prepared.map_err(|_| OwnerError::Panicked)?
+                blocking(prepared).await?
             }
         }
     }

@@ -9,10 +9,10 @@ mod served;
 pub use served::{DriverSource, DriverStatus, ServedDriver};
 
 use super::order::InPlace;
-use super::{Owner, OwnerError, Settings};
+use super::{Owner, OwnerError, Settings, blocking};
 use crate::catalog::{DefinitionRecord, Found};
 use crate::digest::Digest;
-use crate::documents::{Config, DriverEntry, Pipeline, SpecCheck, read_files};
+use crate::documents::{Config, DriverEntry, Pipeline, SpecCheck};
 use crate::launch::{self, LaunchError, Prepared};
 use crate::plan;
 use crate::state::StateFolder;
@@ -146,7 +146,7 @@ impl Registry {
     ) -> Result<Pipeline, OwnerError> {
         let config = match in_place {
             None => Arc::clone(&self.served().config),
-            Some(place) => self.entries_of(&place.config)?.1,
+            Some(place) => self.entries_of(&place.config)?,
         };
         let listens = |entry: &DriverEntry| entry.kinds().iter().any(|listened| listened == kind);
         let drivers = config.drivers.iter().filter(|(_, entry)| listens(entry));
@@ -184,8 +184,7 @@ impl Registry {
             all.insert(key, Arc::clone(&prepared));
             Ok(prepared)
         };
-        let made = tokio::task::spawn_blocking(make).await;
-        made.map_err(|_| OwnerError::Panicked)?
+        blocking(make).await?
     }
 
     /// What is served, once each driver of the pipeline has been compiled.
@@ -206,7 +205,7 @@ impl Registry {
         pipeline: Pipeline,
         place: &InPlace,
     ) -> Result<Arc<Prepared>, OwnerError> {
-        let (path, entries) = self.entries_of(&place.config)?;
+        let (path, entries) = (place.config.clone(), self.entries_of(&place.config)?);
         let used = launch::resolve(&pipeline, &entries, &path, place.locked)?;
         let wasm = self.wasm(&entries).map_err(LaunchError::from)?;
         let prepared = launch::prepare(pipeline, used, &entries, path, wasm, &owner.state)?;
@@ -214,21 +213,17 @@ impl Registry {
     }
 
     /// The entries of an operator's file as it is today; of the one that is served, with those that clients have put.
-    pub(super) fn entries_of(&self, path: &Path) -> Result<(PathBuf, Arc<Config>), OwnerError> {
+    pub(super) fn entries_of(&self, path: &Path) -> Result<Arc<Config>, OwnerError> {
         if self.is_served(path) {
-            let served = self.served();
-            return Ok((served.path.clone(), Arc::clone(&served.config)));
+            return Ok(Arc::clone(&self.served().config));
         }
-        let documents = read_files(std::slice::from_ref(&path.to_owned()));
-        let documents = documents.map_err(OwnerError::Config)?;
-        let config = documents.configs.into_iter().next();
-        let config = config.ok_or_else(|| OwnerError::Field {
+        let config = refresh::read_config(path)?.ok_or_else(|| OwnerError::Field {
             field: "/config",
             why: format!(
                 "`{}` has no `drivers`; name the operator's file with --config",
                 path.display()
             ),
         })?;
-        Ok((path.to_owned(), Arc::new(config.value)))
+        Ok(Arc::new(config))
     }
 }

@@ -1,20 +1,18 @@
 //! Runs that the store has: taken up again, in a new round, or once more from the same snapshots.
 
-use super::carry::resource_of;
+use super::carry::line_of;
 use super::order::RACES_MAX;
 use super::timers::Due;
 use super::{Accepted, Along, Owner, OwnerError};
 use crate::catalog::keep_resource;
 use crate::clock;
-use crate::documents::Config;
 use crate::launch::{self, Launch, Order};
 use crate::runs::{StoredRun, Traces};
 use crate::store::Batch;
 use beltline_engine::{Input, Phase, Refusal, RunId, events};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// How long a runner whose run has ended may take to leave it.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -61,7 +59,7 @@ impl Owner {
         let open = self.runs.open().await?;
         let count = open.len();
         for (id, record) in open {
-            self.take_up(id, &format!("{}/{}", record.kind, record.resource));
+            self.take_up(id, &record.kind, &record.resource);
         }
         for (kind, name, record) in self.runs.resyncs().await? {
             self.timers.set(record.at_ms, Due::Resync(kind, name));
@@ -70,12 +68,9 @@ impl Owner {
         Ok(count)
     }
 
-    fn take_up(&self, id: RunId, resource: &str) {
-        let (inbox, _) = mpsc::unbounded_channel();
-        let mut carried = self.carried.lock();
-        // A run that is stored is carried, however many there are.
-        if carried.take(id, resource, inbox, 0, usize::MAX).is_ok() {
-            carried.made(id, false);
+    fn take_up(&self, id: RunId, kind: &str, resource: &str) {
+        if self.hold(id, &line_of(kind, resource)).is_ok() {
+            self.carried.lock().made(id, false);
         }
     }
 
@@ -86,7 +81,7 @@ impl Owner {
     pub(super) async fn adopt(self: &Arc<Self>, id: RunId) -> Result<(), OwnerError> {
         let record = self.runs.record(id).await?;
         let record = record.ok_or_else(|| OwnerError::NoRun(id))?;
-        self.take_up(id, &format!("{}/{}", record.kind, record.resource));
+        self.take_up(id, &record.kind, &record.resource);
         self.fill();
         Ok(())
     }
@@ -161,7 +156,7 @@ impl Owner {
         }
         // Whoever sees its end may ask before its runner is out of the books.
         let _ = tokio::time::timeout(LEAVE_TIME_MAX, self.until_left(id)).await;
-        self.hold(id, &resource_of(&stored))?;
+        self.hold(id, &line_of(&stored.record.kind, &stored.record.resource))?;
         match self.fold_retry(&mut stored, input).await {
             Ok(()) => {
                 self.carried.lock().made(id, false);
@@ -211,7 +206,8 @@ impl Owner {
     ) -> Result<Accepted, OwnerError> {
         let mut stored = self.stored(id).await?;
         anew.apply(&mut stored);
-        let (config, entries) = self.entries_of(&stored.record.config)?;
+        let config = stored.record.config.clone();
+        let entries = self.registry.entries_of(&config)?;
         let used = launch::same(&stored, &entries, &self.state)?;
         let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
         let pipeline = (*stored.pipeline).clone();
@@ -256,18 +252,8 @@ impl Owner {
             along = keep_resource(along, &found.record, Some(found.revision), false);
             kept = Some(found.record);
         }
-        let accepted = Accepted {
-            feed: self.feed(launch.stored.run.id),
-            resource: kept,
-            stored: launch.stored.clone(),
-            notes: Vec::new(),
-        };
-        let along = match &add {
-            Some(add) => add(along, &accepted),
-            None => along,
-        };
-        self.carry(launch, along).await?;
-        Ok(accepted)
+        self.accept(launch, kept, Vec::new(), along, add.as_ref())
+            .await
     }
 
     /// A run, loaded.
@@ -296,14 +282,9 @@ impl Owner {
     }
 
     async fn reopen(&self, stored: StoredRun) -> Result<Launch, OwnerError> {
-        let (_, entries) = self.entries_of(&stored.record.config)?;
+        let entries = self.registry.entries_of(&stored.record.config)?;
         let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
         Ok(launch::reopen(stored, &entries, wasm, &self.state)?)
-    }
-
-    /// The drivers of an operator's file, as it is today.
-    fn entries_of(&self, config: &Path) -> Result<(PathBuf, Arc<Config>), OwnerError> {
-        self.registry.entries_of(config)
     }
 
     /// Ends a run whose own time is over. That takes no drivers, which may be gone by now. Attempts that died with

@@ -4,10 +4,11 @@
 //! that are left names it. Dying in between leaves something for the next sweep, never a run by half: its records go in
 //! one commit, before its files.
 
-use super::{Owner, OwnerError};
+use super::{Owner, OwnerError, blocking};
 use crate::clock;
 use crate::digest::Digest;
 use crate::records::RunRecord;
+use crate::runs::SNAPSHOT;
 use crate::store::{Batch, Order, Store, StoreError};
 use crate::text;
 use beltline_engine::{Phase, RunId};
@@ -66,6 +67,10 @@ impl Owner {
             let is_last = ids.len() < PAGE;
             for id in ids {
                 seen += 1;
+                // It ended after it was made: a young one among the latest is not looked at.
+                if seen <= count && id.made_ms() >= oldest_ms {
+                    continue;
+                }
                 // One that cannot be read is for people to look at.
                 let Ok(Some(head)) = self.runs.head(id).await else {
                     continue;
@@ -161,8 +166,7 @@ impl Owner {
         self.remove_snapshots(&named).await?;
         named.drivers.extend(self.registry.digests());
         let owner = Arc::clone(self);
-        let swept = tokio::task::spawn_blocking(move || owner.remove_files(&named)).await;
-        swept.map_err(|_| OwnerError::Panicked)
+        blocking(move || owner.remove_files(&named)).await
     }
 
     async fn remove_snapshots(&self, named: &Named) -> Result<(), OwnerError> {
@@ -170,12 +174,12 @@ impl Owner {
         loop {
             let keys = self
                 .store
-                .keys(SNAPSHOTS, after.as_deref(), Order::Ascending, PAGE)
+                .keys(SNAPSHOT, after.as_deref(), Order::Ascending, PAGE)
                 .await?;
             let is_last = keys.len() < PAGE;
             after = keys.last().cloned();
             for key in &keys {
-                let hex = key.strip_prefix(SNAPSHOTS).unwrap_or_default();
+                let hex = key.strip_prefix(SNAPSHOT).unwrap_or_default();
                 if named.snapshots.contains(hex) {
                     continue;
                 }
@@ -231,8 +235,8 @@ impl Owner {
     }
 }
 
-const ANSWERS: &str = "idempotency/";
-const SNAPSHOTS: &str = "snapshot/";
+/// The keys of answers to requests that may be repeated.
+pub const ANSWERS: &str = "idempotency/";
 
 /// What the runs that are left name.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 //! One thread looks, reads and has compiled; nobody waits for it but who wants a driver that was never ready. What
 //! cannot be used is told and leaves what was there before.
 
-use super::super::{Owner, OwnerError};
+use super::super::{Owner, OwnerError, blocking};
 use super::Registry;
 use super::served::{DriverSource, DriverStatus, Served, ServedDriver};
 use crate::clock;
@@ -92,7 +92,7 @@ impl Owner {
         let Some(path) = self.registry.config.clone() else {
             return Ok(());
         };
-        let config = read_config(&path)?;
+        let config = read_served(&path)?;
         let puts = self.puts().await?;
         self.registry.publish(&path, config, puts);
         let owner = Arc::downgrade(self);
@@ -143,8 +143,7 @@ impl Owner {
             owner.state.keep_driver(digest, &bytes)?;
             Ok(digest)
         };
-        let kept = tokio::task::spawn_blocking(keep).await;
-        let digest = kept.map_err(|_| OwnerError::Panicked)??;
+        let digest = blocking(keep).await??;
         let record = PutRecord {
             digest,
             at_ms: clock::now_ms(),
@@ -163,10 +162,7 @@ impl Owner {
         self.check_not_configured(name)?;
         let key = format!("{PUT}{name}");
         let found = self.store.get(&key).await?;
-        let found = found.ok_or_else(|| OwnerError::NotFound {
-            what: "driver",
-            name: name.to_owned(),
-        })?;
+        let found = found.ok_or_else(|| OwnerError::not_found("driver", name))?;
         for (id, _) in self.runs.open().await? {
             let record = self.runs.record(id).await?;
             if record.is_some_and(|record| record.drivers.contains_key(name)) {
@@ -284,7 +280,7 @@ impl Registry {
             return;
         }
         seen.config = stamp;
-        match read_config(&path) {
+        match read_served(&path) {
             Ok(config) => {
                 self.refresh.wished.lock().config = config;
                 self.change(|served| served.trouble = None);
@@ -359,16 +355,20 @@ impl Registry {
     }
 }
 
-fn read_config(path: &Path) -> Result<Config, OwnerError> {
+/// The configuration in an operator's file; `None` where it has no `drivers`.
+pub(super) fn read_config(path: &Path) -> Result<Option<Config>, OwnerError> {
     let documents = read_files(std::slice::from_ref(&path.to_owned()));
     let documents = documents.map_err(OwnerError::Config)?;
     let config = documents.configs.into_iter().next();
-    config
-        .map(|config| config.value)
-        .ok_or_else(|| OwnerError::Field {
-            field: "/config",
-            why: format!("`{}` has no `drivers`", path.display()),
-        })
+    Ok(config.map(|config| config.value))
+}
+
+/// The configuration of the file that is served.
+fn read_served(path: &Path) -> Result<Config, OwnerError> {
+    read_config(path)?.ok_or_else(|| OwnerError::Field {
+        field: "/config",
+        why: format!("`{}` has no `drivers`", path.display()),
+    })
 }
 
 fn keep_up(owner: &Weak<Owner>) {
