@@ -108,6 +108,14 @@ impl Up {
         }
     }
 
+    /// A driver when new runs can take it.
+    #[track_caller]
+    pub fn ready(&self, name: &str) -> Value {
+        self.until(&format!("/drivers/{name}"), |driver| {
+            driver["status"] == "ready"
+        })
+    }
+
     pub fn frames(&self, path: &str, headers: &[(&str, &str)]) -> Frames {
         let mut connection = self.connect();
         let accept = [&[("accept", "text/event-stream")], headers].concat();
@@ -155,4 +163,9 @@ pub fn up<'a>(more: &[&'a str]) -> Vec<&'a str> {
 pub fn id(run: &Value) -> String {
     let id = run.get("run").or(run.get("runid"));
     id.and_then(Value::as_str).unwrap().to_owned()
+}
+
+/// A run of the resource of this name in the pipeline `line`, as POST /runs takes it.
+pub fn order(name: &str) -> Value {
+    json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}})
 }

@@ -2,8 +2,8 @@
 
 use crate::belt::{Bench, guest};
 use crate::http::Answer;
-use crate::up::{Up, id};
-use serde_json::{Value, json};
+use crate::up::{Up, id, order};
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 
@@ -17,21 +17,11 @@ fn of(name: &str) -> Vec<u8> {
     fs::read(guest(name)).unwrap()
 }
 
-fn ready(up: &Up, name: &str) -> Value {
-    up.until(&format!("/drivers/{name}"), |driver| {
-        driver["status"] == "ready"
-    })
-}
-
-fn thing(name: &str) -> Value {
-    json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}})
-}
-
 #[test]
 fn the_operators_drivers_are_shown_and_read_only() {
     let bench = Bench::new(&["latch"]);
     let up = Up::start(&bench);
-    let driver = ready(&up, "latch");
+    let driver = up.ready("latch");
     assert_eq!(
         (&driver["source"], &driver["placement"]),
         (&json!("config"), &json!("wasm"))
@@ -61,8 +51,8 @@ fn a_driver_that_a_client_brings_is_used_replaced_and_removed() {
         "line",
         json!([{"id": "s", "driver": "latch"}, {"driver": "mine"}]),
     );
-    let held = up.post("/runs", &thing("one")).is(201);
-    let before = ready(&up, "mine");
+    let held = up.post("/runs", &order("one")).is(201);
+    let before = up.ready("mine");
     assert_eq!(before["source"], "put");
     // It wants what it likes, and gets nothing.
     assert_eq!(before["grants"]["workspace"], "none");
@@ -73,8 +63,8 @@ fn a_driver_that_a_client_brings_is_used_replaced_and_removed() {
     });
     assert!(up.delete("/drivers/mine").refused(409).contains(&id(&held)));
     let up = up.killed_and_started(&bench);
-    assert_eq!(ready(&up, "mine")["digest"], after["digest"]);
-    let new = up.post("/runs", &thing("two")).is(201);
+    assert_eq!(up.ready("mine")["digest"], after["digest"]);
+    let new = up.post("/runs", &order("two")).is(201);
     for run in [&held, &new] {
         fs::write(Path::new(run["out"].as_str().unwrap()).join("s.open"), "").unwrap();
     }
@@ -86,7 +76,7 @@ fn a_driver_that_a_client_brings_is_used_replaced_and_removed() {
 
     up.delete("/drivers/mine").is(204);
     up.get("/drivers/mine").refused(404);
-    let said = up.post("/runs", &thing("three")).refused(400);
+    let said = up.post("/runs", &order("three")).refused(400);
     assert!(said.contains("PUT /drivers/mine"), "{said}");
 }
 
@@ -95,7 +85,7 @@ fn what_is_no_driver_is_refused_and_the_one_before_stays() {
     let bench = Bench::new(&[]);
     let up = Up::start(&bench);
     put(&up, "mine", &of("echo")).is(201);
-    let before = ready(&up, "mine");
+    let before = up.ready("mine");
     let echo = of("echo");
     // A module rather than a component.
     let module = wat::parse_str("(module)").unwrap();

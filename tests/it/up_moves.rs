@@ -1,14 +1,10 @@
 //! What people ask of runs over HTTP: to stop, to go on, to be made once more. And in which order runs get their turn.
 
 use crate::belt::Bench;
-use crate::up::{Up, id};
+use crate::up::{Up, id, order};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-
-fn thing(name: &str) -> Value {
-    json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}})
-}
 
 fn open(run: &Value, step: &str) {
     let out = Path::new(run["out"].as_str().unwrap());
@@ -24,7 +20,7 @@ fn a_run_is_cancelled_gracefully_or_at_once() {
         "line",
         json!([{"id": "s", "driver": "wait"}, {"driver": "latch"}]),
     );
-    let run = id(&up.post("/runs", &thing("one")).is(201));
+    let run = id(&up.post("/runs", &order("one")).is(201));
     up.frames(&format!("/runs/{run}/logs"), &[])
         .find(|frame| frame.data["message"] == "waiting");
     let path = format!("/runs/{run}/cancel");
@@ -41,7 +37,7 @@ fn a_run_is_cancelled_gracefully_or_at_once() {
 
     // This one does not listen.
     up.line("line", json!([{"id": "s", "driver": "latch"}]));
-    let run = id(&up.post("/runs", &thing("two")).is(201));
+    let run = id(&up.post("/runs", &order("two")).is(201));
     up.frames(&format!("/runs/{run}/logs"), &[]).next();
     up.post(&format!("/runs/{run}/cancel"), &json!({"force": true}))
         .is(202);
@@ -56,9 +52,9 @@ fn runs_of_one_resource_wait_for_each_other_and_others_do_not() {
     let up = Up::start(&bench);
     up.line("line", json!([{"id": "s", "driver": "latch"}]));
     let runs: Vec<_> = (0..4)
-        .map(|_| up.post("/runs", &thing("one")).is(201))
+        .map(|_| up.post("/runs", &order("one")).is(201))
         .collect();
-    let other = up.post("/runs", &thing("two")).is(201);
+    let other = up.post("/runs", &order("two")).is(201);
     up.frames(&format!("/runs/{}/logs", id(&other)), &[]).next();
     let status = |run: &Value| up.get(&format!("/runs/{}", id(run))).is(200)["status"].clone();
     let statuses: Vec<_> = runs.iter().map(status).collect();
@@ -105,7 +101,7 @@ fn a_run_goes_on_from_the_failed_step_or_a_named_one() {
         "line",
         json!([{"id": "a", "driver": "echo"}, fail, {"id": "c", "driver": "echo"}]),
     );
-    let run = id(&up.post("/runs?wait=120s", &thing("one")).is(201));
+    let run = id(&up.post("/runs?wait=120s", &order("one")).is(201));
     assert_eq!(up.ended(&run)["status"], "failed");
     let retry = format!("/runs/{run}/retry");
     assert!(
@@ -159,7 +155,7 @@ fn of_several_retries_at_once_one_is_carried_out() {
         "line",
         json!([{"driver": "fail", "retry": {"max_attempts": 1}}]),
     );
-    let run = id(&up.post("/runs?wait=120s", &thing("one")).is(201));
+    let run = id(&up.post("/runs?wait=120s", &order("one")).is(201));
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let ask = || up.post(&format!("/runs/{run}/retry"), &json!({})).status;
         let all: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();

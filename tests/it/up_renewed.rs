@@ -1,8 +1,8 @@
 //! `belt up` keeps up with the operator's file and the driver files that it names, without a restart.
 
 use crate::belt::{Bench, guest};
-use crate::up::{Up, id};
-use serde_json::{Value, json};
+use crate::up::{Up, id, order};
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 
@@ -10,16 +10,6 @@ fn copy(bench: &Bench, name: &str, to: &str) {
     // As tools do: whole, or not at all.
     fs::copy(guest(name), bench.path("new")).unwrap();
     fs::rename(bench.path("new"), bench.path(to)).unwrap();
-}
-
-fn ready(up: &Up, name: &str) -> Value {
-    up.until(&format!("/drivers/{name}"), |driver| {
-        driver["status"] == "ready"
-    })
-}
-
-fn thing(name: &str) -> Value {
-    json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}})
 }
 
 #[test]
@@ -36,13 +26,13 @@ fn a_changed_file_is_taken_by_new_runs_alone() {
         "line",
         json!([{"id": "s", "driver": "latch"}, {"driver": "mine"}]),
     );
-    let held = up.post("/runs", &thing("one")).is(201);
-    let before = ready(&up, "mine");
+    let held = up.post("/runs", &order("one")).is(201);
+    let before = up.ready("mine");
     copy(&bench, "say", "mine.wasm");
     let after = up.until("/drivers/mine", |driver| {
         driver["digest"] != before["digest"]
     });
-    let new = up.post("/runs", &thing("two")).is(201);
+    let new = up.post("/runs", &order("two")).is(201);
     for run in [&held, &new] {
         fs::write(Path::new(run["out"].as_str().unwrap()).join("s.open"), "").unwrap();
     }
@@ -59,10 +49,10 @@ fn a_changed_file_is_taken_by_new_runs_alone() {
     assert_eq!(refused["digest"], after["digest"]);
     assert!(!refused["trouble"].as_str().unwrap().is_empty());
     up.line("line", json!([{"driver": "mine"}]));
-    let run = up.post("/runs?wait=120s", &thing("three")).is(201);
+    let run = up.post("/runs?wait=120s", &order("three")).is(201);
     assert_eq!(run["status"], "succeeded");
     copy(&bench, "echo", "mine.wasm");
-    assert_eq!(ready(&up, "mine")["digest"], before["digest"]);
+    assert_eq!(up.ready("mine")["digest"], before["digest"]);
 }
 
 #[test]
@@ -71,7 +61,7 @@ fn a_pinned_file_that_has_changed_is_told_and_not_taken() {
     copy(&bench, "echo", "mine.wasm");
     bench.write("belt.yaml", "drivers:\n  mine: {path: mine.wasm}\n");
     let up = Up::start(&bench);
-    let digest = ready(&up, "mine")["digest"].as_str().unwrap().to_owned();
+    let digest = up.ready("mine")["digest"].as_str().unwrap().to_owned();
     bench.write(
         "belt.yaml",
         format!("drivers:\n  mine: {{path: mine.wasm, digest: \"{digest}\"}}\n"),
@@ -82,7 +72,7 @@ fn a_pinned_file_that_has_changed_is_told_and_not_taken() {
     assert_eq!(refused["digest"], digest);
     up.says("the driver cannot be used");
     up.line("line", json!([{"driver": "mine"}]));
-    let run = up.post("/runs?wait=120s", &thing("one")).is(201);
+    let run = up.post("/runs?wait=120s", &order("one")).is(201);
     assert_eq!(
         (&run["status"], &run["drivers"]["mine"]["digest"]),
         (&json!("succeeded"), &json!(digest))
@@ -98,7 +88,7 @@ fn a_changed_operators_file_is_read_again_and_a_broken_one_is_told() {
         "belt.yaml",
         format!("drivers:\n  echo: {{path: {echo}}}\n  more: {{path: {echo}, kinds: [app]}}\n"),
     );
-    ready(&up, "more");
+    up.ready("more");
     bench.write("belt.yaml", "drivers:\n  more: {pth: x}\n");
     let told = up.until("/drivers", |drivers| drivers["trouble"].is_string());
     assert!(
@@ -116,10 +106,10 @@ fn a_changed_operators_file_is_read_again_and_a_broken_one_is_told() {
         &wasm,
     )
     .is(201);
-    ready(&up, "mine");
+    up.ready("mine");
     assert_eq!(up.get("/drivers").is(200)["trouble"], told["trouble"]);
     up.line("line", json!([{"driver": "more"}, {"driver": "mine"}]));
-    let run = up.post("/runs?wait=120s", &thing("one")).is(201);
+    let run = up.post("/runs?wait=120s", &order("one")).is(201);
     assert_eq!(run["status"], "succeeded");
 
     bench.write("belt.yaml", format!("drivers:\n  mine: {{path: {echo}}}\n"));
@@ -132,8 +122,8 @@ fn a_changed_operators_file_is_read_again_and_a_broken_one_is_told() {
         .collect();
     // The operator's own wins over what a client has put under that name.
     assert_eq!(names, ["mine"]);
-    assert_eq!(ready(&up, "mine")["source"], "config");
-    let said = up.post("/runs", &thing("two")).refused(400);
+    assert_eq!(up.ready("mine")["source"], "config");
+    let said = up.post("/runs", &order("two")).refused(400);
     assert!(said.contains("there is no driver `more`"), "{said}");
 }
 
@@ -154,5 +144,5 @@ fn a_file_that_cannot_be_used_at_the_start_stops_it_there() {
     let up = Up::start(&bench);
     up.until("/drivers/late", |driver| driver["status"] == "refused");
     copy(&bench, "echo", "late.wasm");
-    ready(&up, "late");
+    up.ready("late");
 }

@@ -16,7 +16,7 @@ use crate::text;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -200,26 +200,25 @@ impl Registry {
     fn publish(&self, path: &Path, config: Config, puts: BTreeMap<String, Digest>) {
         self.refresh.seen.lock().config = Stamp::of(path);
         *self.refresh.wished.lock() = Wished { config, puts };
-        self.serve_wished(Some(path));
+        self.serve_wished(|served| served.path = path.to_owned());
     }
 
     fn publish_puts(&self, puts: BTreeMap<String, Digest>) {
         self.refresh.wished.lock().puts = puts;
-        self.serve_wished(None);
+        self.serve_wished(|_| {});
     }
 
-    fn serve_wished(&self, path: Option<&Path>) {
+    /// Serves what is wished, and changes something else in the same moment.
+    fn serve_wished(&self, also: impl FnOnce(&mut Served)) {
         let Wished { mut config, puts } = self.refresh.wished.lock().clone();
-        let from_config: Vec<String> = config.drivers.keys().cloned().collect();
+        let from_config: BTreeSet<String> = config.drivers.keys().cloned().collect();
         for (name, digest) in puts {
             let path = self.state.driver(digest);
             let entry = || put_entry(path, digest);
             config.drivers.entry(name).or_insert_with(entry);
         }
         self.change(|served| {
-            if let Some(path) = path {
-                served.path = path.to_owned();
-            }
+            also(served);
             let mut before = std::mem::take(&mut served.drivers);
             for (name, entry) in &config.drivers {
                 let source = match from_config.contains(name) {
@@ -283,8 +282,7 @@ impl Registry {
         match read_served(&path) {
             Ok(config) => {
                 self.refresh.wished.lock().config = config;
-                self.change(|served| served.trouble = None);
-                self.serve_wished(None);
+                self.serve_wished(|served| served.trouble = None);
                 tracing::info!(file = %path.display(), "the operator's file was read again");
             }
             Err(error) => {
