@@ -34,8 +34,9 @@ guests: ## the components that the tests run
 simulate: ## the run machine under a hundred thousand seeds
 	BELTLINE_SEEDS=100000 $(CARGO) test --locked -p beltline-engine --test simulation
 
-chaos: build guests ## kill -9 at two thousand random moments
+chaos: build guests ## kill -9 at two thousand random moments, and of a loaded server a hundred times
 	BELTLINE_KILLS=2000 $(CARGO) test --locked -p beltline --test it crash
+	BELTLINE_KILLS=100 $(CARGO) test --locked -p beltline --test it up_killed
 
 bench: build guests ## what Beltline costs, against what the machine itself costs; some minutes, ROWS=attempts for a part
 	$(CARGO) bench --profile dev --workspace --locked --bench bench -- $(ROWS)

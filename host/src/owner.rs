@@ -8,6 +8,7 @@ mod carried;
 mod carry;
 mod error;
 mod feed;
+mod held_up;
 mod metrics;
 mod order;
 mod registry;
@@ -183,11 +184,6 @@ impl Owner {
             .damage()
             .iter()
             .any(|damage| damage.keys.is_empty())
-    }
-
-    /// A run whose thread is held up by a file call that does not return.
-    pub fn held_up(&self, now_ms: u64, grace_ms: u64) -> Option<RunId> {
-        self.feeds.any_waits_since(now_ms, grace_ms)
     }
 
     /// Says that a run could not be moved on. It is tried again.

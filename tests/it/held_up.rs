@@ -3,6 +3,7 @@
 
 use crate::belt::Bench;
 use crate::live::Live;
+use crate::up::{Up, id, order};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -40,6 +41,46 @@ impl Drop for Lease {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+}
+
+#[test]
+fn a_host_that_stays_gives_the_run_up_and_carries_the_others() {
+    let bench = Bench::new(&["latch", "files", "say"]);
+    let all = std::fs::read_to_string(bench.path("belt.yaml")).unwrap();
+    bench.write("belt.yaml", all.replace("workspace: rw, ", ""));
+    let up = Up::start(&bench);
+    let read = json!({"do": [{"read": "/out/leased"}]});
+    up.line(
+        "line",
+        json!([{"id": "s", "driver": "latch"},
+            {"id": "f", "driver": "files", "timeout": "200ms", "with": read, "retry": {"max_attempts": 5}}]),
+    );
+    up.line("other", json!([{"id": "s", "driver": "say"}]));
+    let run = up.post("/runs", &order("held")).is(201);
+    up.frames(&format!("/runs/{}/logs", id(&run)), &[]).next();
+    let out = Path::new(run["out"].as_str().unwrap());
+    let lease = Lease::on(&out.join("leased"));
+    std::fs::write(out.join("s.open"), "").unwrap();
+
+    let run = up.ended(&id(&run));
+    assert_eq!(run["status"], "failed", "{run:#}");
+    assert_eq!(run["failure"]["kind"], "limit");
+    assert_eq!(run["steps"][1]["attempts"].as_array().unwrap().len(), 1);
+    let expected = "in a file call that does not return";
+    assert!(run["failure"]["reason"].as_str().unwrap().contains(expected));
+    up.says("its run has failed");
+    let metrics = up.get("/metrics");
+    assert!(metrics.text().contains("beltline_threads_held_up 1"));
+
+    // No round of it begins beside that call, others do.
+    let said = up.post(&format!("/runs/{}/retry", id(&run)), &json!({}));
+    assert_eq!(said.status, 409, "{}", said.text());
+    let other = json!({"pipeline": "other", "resource": {"name": "other", "resource": "app", "spec": {}}});
+    let other = up.post("/runs?wait=60s", &other).is(201);
+    assert_eq!(other["status"], "succeeded");
+    drop(lease);
+    up.until("/owner", |owner| owner["runs"] == 0);
+    assert_eq!(up.get(&format!("/runs/{}", id(&run))).is(200), run);
 }
 
 const READ: &str = "do: [{read: /workspace/leased}]";

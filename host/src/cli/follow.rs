@@ -18,10 +18,6 @@ use std::time::Duration;
 /// How often an owner looks whether a run's thread is held up.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How much later than its deadline the runner may look up: a long file call on a slow disk takes less, and one that
-/// never returns is told apart from it soon enough.
-const HELD_UP_MS: u64 = 5_000;
-
 /// How long the answer to a wish to stop is waited for.
 const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -146,10 +142,8 @@ async fn watch(
                 progress.cancelling(asked > 1);
             }
             _ = look.tick() => {
-                let held_up = connection.owned.as_ref().and_then(|owned| {
-                    owned.owner.held_up(clock::now_ms(), HELD_UP_MS)
-                });
-                if held_up.is_some() {
+                let owned = connection.owned.as_ref();
+                if owned.is_some_and(|owned| !owned.owner.held_up(clock::now_ms()).is_empty()) {
                     leave("a step is past its deadline in a file call that does not return (a network file system?)");
                 }
             }

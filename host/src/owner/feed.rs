@@ -197,13 +197,13 @@ impl Feeds {
         }
     }
 
-    /// Whether the runner of one should have looked up by then.
-    pub(super) fn any_waits_since(&self, now_ms: u64, grace_ms: u64) -> Option<RunId> {
+    /// The runs whose runners should have looked up before that time.
+    pub(super) fn waiting_since(&self, by_ms: u64) -> Vec<RunId> {
         let held = self.held.lock();
-        let mut overdue = held.iter().filter(|(_, feed)| {
+        let overdue = held.iter().filter(|(_, feed)| {
             let until_ms = feed.upgrade().map_or(0, |feed| feed.waiting_until_ms());
-            until_ms > 0 && now_ms > until_ms.saturating_add(grace_ms)
+            (1..by_ms).contains(&until_ms)
         });
-        overdue.next().map(|(id, _)| *id)
+        overdue.map(|(id, _)| *id).collect()
     }
 }

@@ -50,6 +50,7 @@ pub struct Metrics {
     guest_memory: Family<ByDriver, Gauge>,
     under_way: Gauge,
     waiting: Gauge,
+    held_up: Gauge,
 }
 
 /// From 0.1 ms to a day, four times as long each.
@@ -72,6 +73,7 @@ impl Default for Metrics {
             guest_memory: Family::default(),
             under_way: Gauge::default(),
             waiting: Gauge::default(),
+            held_up: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -134,6 +136,16 @@ impl Metrics {
             "Runs that wait: for a slot, for the run before them, for a time",
             self.waiting.clone(),
         );
+        all.register(
+            "threads_held_up",
+            "Threads that a guest's file call holds, which does not return",
+            self.held_up.clone(),
+        );
+    }
+
+    /// So many threads are held up.
+    pub(super) fn held_up(&self, threads: usize) {
+        self.held_up.set(i64::try_from(threads).unwrap_or(i64::MAX));
     }
 
     /// All of it, in Prometheus's text form.

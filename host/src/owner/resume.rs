@@ -56,6 +56,8 @@ impl Owner {
     pub async fn take_up_all(self: &Arc<Self>) -> Result<usize, OwnerError> {
         self.workspaces().sweep_partial()?;
         self.runtime.spawn(super::sweep::keep(Arc::downgrade(self)));
+        self.runtime
+            .spawn(super::held_up::keep(Arc::downgrade(self)));
         let open = self.runs.open().await?;
         let count = open.len();
         for (id, record) in open {
@@ -180,7 +182,7 @@ impl Owner {
     }
 
     /// Folds one input into a run that nobody moves, and writes it.
-    async fn fold(&self, stored: &mut StoredRun, input: &Input) -> Result<(), OwnerError> {
+    pub(super) async fn fold(&self, stored: &mut StoredRun, input: &Input) -> Result<(), OwnerError> {
         let Some(after) = stored.run.on(input, clock::now_ms()) else {
             return Ok(());
         };
