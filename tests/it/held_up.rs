@@ -67,7 +67,12 @@ fn a_host_that_stays_gives_the_run_up_and_carries_the_others() {
     assert_eq!(run["failure"]["kind"], "limit");
     assert_eq!(run["steps"][1]["attempts"].as_array().unwrap().len(), 1);
     let expected = "in a file call that does not return";
-    assert!(run["failure"]["reason"].as_str().unwrap().contains(expected));
+    assert!(
+        run["failure"]["reason"]
+            .as_str()
+            .unwrap()
+            .contains(expected)
+    );
     up.says("its run has failed");
     let metrics = up.get("/metrics");
     assert!(metrics.text().contains("beltline_threads_held_up 1"));
@@ -75,7 +80,8 @@ fn a_host_that_stays_gives_the_run_up_and_carries_the_others() {
     // No round of it begins beside that call, others do.
     let said = up.post(&format!("/runs/{}/retry", id(&run)), &json!({}));
     assert_eq!(said.status, 409, "{}", said.text());
-    let other = json!({"pipeline": "other", "resource": {"name": "other", "resource": "app", "spec": {}}});
+    let other =
+        json!({"pipeline": "other", "resource": {"name": "other", "resource": "app", "spec": {}}});
     let other = up.post("/runs?wait=60s", &other).is(201);
     assert_eq!(other["status"], "succeeded");
     drop(lease);

@@ -182,7 +182,11 @@ impl Owner {
     }
 
     /// Folds one input into a run that nobody moves, and writes it.
-    pub(super) async fn fold(&self, stored: &mut StoredRun, input: &Input) -> Result<(), OwnerError> {
+    pub(super) async fn fold(
+        &self,
+        stored: &mut StoredRun,
+        input: &Input,
+    ) -> Result<(), OwnerError> {
         let Some(after) = stored.run.on(input, clock::now_ms()) else {
             return Ok(());
         };
