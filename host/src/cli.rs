@@ -4,6 +4,7 @@
 
 mod apply;
 mod archive;
+mod broker;
 mod connection;
 mod drivers;
 mod follow;

@@ -8,7 +8,8 @@ mod inspect;
 pub use inspect::{DRIVER_BYTES_MAX, InspectError, Inspection, inspect};
 
 use crate::digest::Digest;
-use crate::documents::{DriverEntry, Grants, WasmDriver};
+use crate::documents::{DriverEntry, Grants, NativeDriver, WasmDriver};
+use crate::records::DriverRecord;
 use crate::wasm::Limits;
 use beltline_engine::Placement;
 use beltline_wire::{Manifest, WorkspaceAccess};
@@ -32,6 +33,49 @@ impl Grants {
     pub fn placement(self) -> Placement {
         Placement::Wasm {
             effects: self.workspace == WorkspaceAccess::Rw,
+        }
+    }
+}
+
+/// What an entry of `belt.yaml` comes to.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// Runs here.
+    Wasm(Driver),
+    /// Is a program of its own.
+    Native(NativeDriver),
+}
+
+impl Resolved {
+    /// The driver, where it runs here.
+    pub fn wasm(&self) -> Option<&Driver> {
+        match self {
+            Resolved::Wasm(driver) => Some(driver),
+            Resolved::Native(_) => None,
+        }
+    }
+
+    /// The kinds that it takes; none for any.
+    pub fn kinds(&self) -> &[String] {
+        match self {
+            Resolved::Wasm(driver) => &driver.kinds,
+            Resolved::Native(driver) => &driver.kinds,
+        }
+    }
+
+    /// What a run keeps of it.
+    pub fn record(&self) -> DriverRecord {
+        match self {
+            Resolved::Wasm(driver) => DriverRecord {
+                digest: Some(driver.digest),
+                version: driver.version.clone(),
+                grants: driver.grants,
+            },
+            Resolved::Native(_) => DriverRecord {
+                digest: None,
+                version: None,
+                grants: Grants::default(),
+            },
         }
     }
 }
@@ -117,14 +161,28 @@ pub enum DriverError {
         /// What is wrong there.
         why: String,
     },
-    /// It is a program of its own.
+    /// It is placed elsewhere than when the run was made.
     #[error(
-        "driver `{0}` is native, and `belt run` has no broker to reach it over; give it `path: FILE.wasm` to run it here"
+        "driver `{name}` is {} in belt.yaml and was {} when the run was made; a run keeps its drivers: place it as it was, or begin a new run", places(*.is_native).0, places(*.is_native).1
     )]
-    Native(String),
+    Moved {
+        /// The driver.
+        name: String,
+        /// Whether it is native today.
+        is_native: bool,
+    },
 }
 
-/// Reads the file of an entry of `belt.yaml`, `folder` being where that lies, and checks it.
+/// Where a driver is placed, and where it was.
+fn places(is_native: bool) -> (&'static str, &'static str) {
+    match is_native {
+        true => ("native", "wasm"),
+        false => ("wasm", "native"),
+    }
+}
+
+/// What an entry of `belt.yaml` comes to, `folder` being where that lies: the file of one that runs here is read and
+/// checked.
 ///
 /// # Errors
 /// Every [`DriverError`].
@@ -133,8 +191,23 @@ pub fn resolve(
     entry: &DriverEntry,
     folder: &Path,
     locked: bool,
+) -> Result<Resolved, DriverError> {
+    match entry {
+        DriverEntry::Wasm(entry) => read_wasm(name, entry, folder, locked).map(Resolved::Wasm),
+        DriverEntry::Native(entry) => Ok(Resolved::Native(entry.clone())),
+    }
+}
+
+/// Reads and checks the file of a driver that runs here.
+///
+/// # Errors
+/// Every [`DriverError`].
+pub fn read_wasm(
+    name: &str,
+    entry: &WasmDriver,
+    folder: &Path,
+    locked: bool,
 ) -> Result<Driver, DriverError> {
-    let entry = wasm(name, entry)?;
     let path = folder.join(&entry.path);
     let bytes = read(name, &path)?;
     let inspection = look(name, &path, &bytes)?;
@@ -145,7 +218,7 @@ pub fn resolve(
 /// A driver from bytes that a run has kept at `path`, with the operator's grants of today.
 ///
 /// # Errors
-/// [`DriverError::Inspect`], where this host no longer takes it; [`DriverError::Native`], where it is native today.
+/// [`DriverError::Inspect`], where this host no longer takes it; [`DriverError::Moved`], where it is native today.
 pub fn kept(
     name: &str,
     entry: &DriverEntry,
@@ -169,8 +242,27 @@ pub fn check_pin(entry: &DriverEntry, driver: &Driver, path: &Path) -> Result<()
 fn wasm<'entry>(name: &str, entry: &'entry DriverEntry) -> Result<&'entry WasmDriver, DriverError> {
     match entry {
         DriverEntry::Wasm(entry) => Ok(entry),
-        DriverEntry::Native(_) => Err(DriverError::Native(name.to_owned())),
+        DriverEntry::Native(_) => Err(moved(name, true)),
     }
+}
+
+/// The entry of a driver that is native, where it still is.
+///
+/// # Errors
+/// [`DriverError::Moved`].
+pub fn native<'entry>(
+    name: &str,
+    entry: &'entry DriverEntry,
+) -> Result<&'entry NativeDriver, DriverError> {
+    match entry {
+        DriverEntry::Native(entry) => Ok(entry),
+        DriverEntry::Wasm(_) => Err(moved(name, false)),
+    }
+}
+
+fn moved(name: &str, is_native: bool) -> DriverError {
+    let name = name.to_owned();
+    DriverError::Moved { name, is_native }
 }
 
 fn look(name: &str, path: &Path, bytes: &[u8]) -> Result<Inspection, DriverError> {

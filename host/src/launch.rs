@@ -9,18 +9,19 @@ mod folders;
 pub use error::LaunchError;
 use folders::Own;
 
+use crate::bridge::{Bridge, NativeStep};
 use crate::clock;
 use crate::digest::Digest;
 use crate::documents::{Config, DriverEntry, Pipeline, Resource};
-use crate::drivers::{self, Driver};
+use crate::drivers::{self, Resolved};
 use crate::plan;
-use crate::records::{DriverRecord, RunRecord};
+use crate::records::RunRecord;
 use crate::runner::StepDriver;
 use crate::runs::StoredRun;
 use crate::state::StateFolder;
 use crate::store::Revision;
 use crate::wasm::{Loaded, WasmHost};
-use beltline_engine::{Plan, Run, RunId};
+use beltline_engine::{Placement, Plan, Run, RunId};
 use beltline_wire::OutAccess;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -101,8 +102,9 @@ pub struct Prepared {
     digest: Digest,
     plan: Arc<Plan>,
     /// The drivers by name, each once.
-    pub used: BTreeMap<String, Driver>,
+    pub used: BTreeMap<String, Resolved>,
     loaded: BTreeMap<String, Arc<Loaded>>,
+    bridge: Option<Arc<Bridge>>,
     config: PathBuf,
     own: Own,
     is_kept: AtomicBool,
@@ -117,27 +119,28 @@ pub fn resolve(
     entries: &Config,
     config: &Path,
     locked: bool,
-) -> Result<BTreeMap<String, Driver>, LaunchError> {
+) -> Result<BTreeMap<String, Resolved>, LaunchError> {
     let folder = config.parent().unwrap_or(Path::new("."));
     let mut used = BTreeMap::new();
     for step in &pipeline.steps {
         if !used.contains_key(&step.driver) {
             let entry = entry(entries, &step.driver, config)?;
             let driver = drivers::resolve(&step.driver, entry, folder, locked)?;
-            check_kind(&driver, &pipeline.resource)?;
+            check_kind(&step.driver, &driver, &pipeline.resource)?;
             used.insert(step.driver.clone(), driver);
         }
     }
     Ok(used)
 }
 
-fn check_kind(driver: &Driver, kind: &str) -> Result<(), LaunchError> {
-    if driver.kinds.is_empty() || driver.kinds.iter().any(|taken| taken == kind) {
+fn check_kind(name: &str, driver: &Resolved, kind: &str) -> Result<(), LaunchError> {
+    let kinds = driver.kinds();
+    if kinds.is_empty() || kinds.iter().any(|taken| taken == kind) {
         return Ok(());
     }
     Err(LaunchError::Kind {
-        name: driver.name.clone(),
-        takes: driver.kinds.join(", "),
+        name: name.to_owned(),
+        takes: kinds.join(", "),
         kind: kind.to_owned(),
     })
 }
@@ -149,10 +152,10 @@ fn check_kind(driver: &Driver, kind: &str) -> Result<(), LaunchError> {
 /// A pipeline that cannot be planned, a driver that does not load.
 pub fn prepare(
     pipeline: Pipeline,
-    used: BTreeMap<String, Driver>,
+    used: BTreeMap<String, Resolved>,
     entries: &Config,
     config: PathBuf,
-    wasm: &WasmHost,
+    places: Places<'_>,
     state: &StateFolder,
 ) -> Result<Prepared, LaunchError> {
     let plan = plan::of(&pipeline);
@@ -162,7 +165,7 @@ pub fn prepare(
         let found = crate::text::size(snapshot.len() as u64);
         return Err(LaunchError::PipelineTooLarge { found });
     }
-    let loaded = load_all(&used, wasm)?;
+    let loaded = load_all(&used, places.wasm)?;
     Ok(Prepared {
         pipeline: Arc::new(pipeline),
         digest: Digest::of(snapshot.as_bytes()),
@@ -170,6 +173,7 @@ pub fn prepare(
         plan: Arc::new(plan),
         used,
         loaded,
+        bridge: places.bridge.cloned(),
         own: Own::new(state, entries, &config),
         config,
         is_kept: AtomicBool::new(false),
@@ -201,7 +205,7 @@ impl Prepared {
             pipeline_digest: self.digest,
             resource_digest: Digest::of(order.resource.text.as_bytes()),
             drivers: drivers
-                .map(|(name, driver)| (name.clone(), driver_record(driver)))
+                .map(|(name, driver)| (name.clone(), driver.record()))
                 .collect(),
             config: self.config.clone(),
             workspace: workspace.transpose()?,
@@ -222,7 +226,13 @@ impl Prepared {
             head: Revision::default(),
             requeue_after_ms: None,
         };
-        let drivers = step_drivers(&stored, &self.used, &self.loaded, &self.own)?;
+        let drivers = step_drivers(
+            &stored,
+            &self.used,
+            &self.loaded,
+            self.bridge.as_ref(),
+            &self.own,
+        )?;
         Ok(Launch { stored, drivers })
     }
 
@@ -232,7 +242,7 @@ impl Prepared {
     /// The file system's.
     pub fn keep(&self, launch: &Launch, state: &StateFolder) -> Result<(), LaunchError> {
         if !self.is_kept.load(Ordering::Acquire) {
-            for driver in self.used.values() {
+            for driver in self.used.values().filter_map(Resolved::wasm) {
                 state.keep_driver(driver.digest, &driver.bytes)?;
             }
             self.is_kept.store(true, Ordering::Release);
@@ -250,9 +260,9 @@ pub fn same(
     stored: &StoredRun,
     entries: &Config,
     state: &StateFolder,
-) -> Result<BTreeMap<String, Driver>, LaunchError> {
+) -> Result<BTreeMap<String, Resolved>, LaunchError> {
     let used = kept(stored, entries, state)?;
-    for driver in used.values() {
+    for driver in used.values().filter_map(Resolved::wasm) {
         let entry = entry(entries, &driver.name, &stored.record.config)?;
         drivers::check_pin(entry, driver, &state.driver(driver.digest))?;
     }
@@ -263,12 +273,17 @@ fn kept(
     stored: &StoredRun,
     entries: &Config,
     state: &StateFolder,
-) -> Result<BTreeMap<String, Driver>, LaunchError> {
+) -> Result<BTreeMap<String, Resolved>, LaunchError> {
     let mut used = BTreeMap::new();
     for (name, kept) in &stored.record.drivers {
         let entry = entry(entries, name, &stored.record.config)?;
-        let bytes = state.driver_bytes(kept.digest)?;
-        let driver = drivers::kept(name, entry, &state.driver(kept.digest), bytes)?;
+        let driver = match kept.digest {
+            None => Resolved::Native(drivers::native(name, entry)?.clone()),
+            Some(digest) => {
+                let bytes = state.driver_bytes(digest)?;
+                Resolved::Wasm(drivers::kept(name, entry, &state.driver(digest), bytes)?)
+            }
+        };
         used.insert(name.clone(), driver);
     }
     Ok(used)
@@ -282,19 +297,20 @@ fn kept(
 pub fn reopen(
     stored: StoredRun,
     entries: &Config,
-    wasm: &WasmHost,
+    places: Places<'_>,
     state: &StateFolder,
 ) -> Result<Launch, LaunchError> {
     let mut used = kept(&stored, entries, state)?;
     for (name, driver) in &mut used {
-        if let Some(made_with) = stored.record.drivers.get(name) {
+        if let (Resolved::Wasm(driver), Some(made_with)) = (driver, stored.record.drivers.get(name))
+        {
             driver.grants = driver.grants.intersect(made_with.grants);
         }
     }
     make_out(&stored, &used)?;
-    let loaded = load_all(&used, wasm)?;
+    let loaded = load_all(&used, places.wasm)?;
     let own = Own::new(state, entries, &stored.record.config);
-    let drivers = step_drivers(&stored, &used, &loaded, &own)?;
+    let drivers = step_drivers(&stored, &used, &loaded, places.bridge, &own)?;
     Ok(Launch { stored, drivers })
 }
 
@@ -312,21 +328,23 @@ fn entry<'e>(
         })
 }
 
-fn driver_record(driver: &Driver) -> DriverRecord {
-    DriverRecord {
-        digest: driver.digest,
-        version: driver.version.clone(),
-        grants: driver.grants,
-    }
+/// Where drivers run.
+#[derive(Clone, Copy)]
+pub struct Places<'a> {
+    /// The sandbox.
+    pub wasm: &'a WasmHost,
+    /// The way to those that are programs of their own, where there is one.
+    pub bridge: Option<&'a Arc<Bridge>>,
 }
 
 /// Compiles each driver once.
 fn load_all(
-    used: &BTreeMap<String, Driver>,
+    used: &BTreeMap<String, Resolved>,
     wasm: &WasmHost,
 ) -> Result<BTreeMap<String, Arc<Loaded>>, LaunchError> {
     let mut loaded = BTreeMap::new();
-    for (name, driver) in used {
+    let all = used.iter();
+    for (name, driver) in all.filter_map(|(name, driver)| Some((name, driver.wasm()?))) {
         let config = Arc::clone(&driver.config);
         let component = wasm
             .load(name, driver.digest, &driver.bytes, driver.limits, config)
@@ -341,30 +359,57 @@ fn load_all(
 
 fn step_drivers(
     stored: &StoredRun,
-    used: &BTreeMap<String, Driver>,
+    used: &BTreeMap<String, Resolved>,
     loaded: &BTreeMap<String, Arc<Loaded>>,
+    bridge: Option<&Arc<Bridge>>,
     own: &Own,
 ) -> Result<Vec<StepDriver>, LaunchError> {
-    let steps = stored.pipeline.steps.iter().map(|step| {
+    let has_out = has_out(stored, used);
+    let steps = (0_u32..).zip(&stored.pipeline.steps).map(|(index, step)| {
         let name = &step.driver;
-        let (Some(driver), Some(loaded)) = (used.get(name), loaded.get(name)) else {
+        let unregistered = || {
             let (name, config) = (name.clone(), stored.record.config.clone());
-            return Err(LaunchError::Unregistered { name, config });
+            LaunchError::Unregistered { name, config }
         };
+        let driver = match used.get(name).ok_or_else(unregistered)? {
+            Resolved::Wasm(driver) => driver,
+            Resolved::Native(entry) => {
+                let bridge = bridge.ok_or_else(|| LaunchError::NoBroker { name: name.clone() })?;
+                let out = has_out.then(|| stored.record.out.clone());
+                let native = NativeStep::new(bridge, entry, stored, index, out.clone());
+                return Ok(StepDriver {
+                    driver: Arc::new(native),
+                    folders: Arc::default(),
+                    placement: Placement::Native,
+                    out,
+                });
+            }
+        };
+        let loaded = loaded.get(name).ok_or_else(unregistered)?;
         let folders = folders::of_step(driver.grants, name, &step.id, &stored.record, own)?;
         Ok(StepDriver {
             driver: Arc::<Loaded>::clone(loaded),
             folders: folders.into(),
             placement: driver.grants.placement(),
+            out: None,
         })
     });
     steps.collect()
 }
 
+/// Whether the run has a folder for what its steps make: a driver is granted it, or a native one works on a folder of this
+/// machine.
+fn has_out(stored: &StoredRun, used: &BTreeMap<String, Resolved>) -> bool {
+    let has_workspace = stored.record.workspace.is_some();
+    used.values().any(|driver| match driver {
+        Resolved::Wasm(driver) => driver.grants.out > OutAccess::None,
+        Resolved::Native(_) => has_workspace,
+    })
+}
+
 /// Makes the out folder where a step may write into it.
-fn make_out(stored: &StoredRun, used: &BTreeMap<String, Driver>) -> Result<(), LaunchError> {
-    let is_granted = |driver: &Driver| driver.grants.out > OutAccess::None;
-    if used.values().any(is_granted) {
+fn make_out(stored: &StoredRun, used: &BTreeMap<String, Resolved>) -> Result<(), LaunchError> {
+    if has_out(stored, used) {
         folders::make_out(&stored.record.out)
     } else {
         Ok(())

@@ -21,6 +21,7 @@ pub mod workspaces;
 
 pub mod wasm;
 
+pub mod bridge;
 pub mod catalog;
 pub mod launch;
 pub mod owner;

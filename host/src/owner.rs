@@ -24,6 +24,7 @@ pub use registry::{DriverSource, DriverStatus, Registry, ServedDriver};
 pub use resume::Anew;
 pub use sweep::ANSWERS;
 
+use crate::bridge::{Bridge, BridgeError, NatsSettings};
 use crate::catalog::Catalog;
 use crate::documents::Config;
 use crate::runs::Runs;
@@ -39,7 +40,7 @@ use parking_lot::Mutex;
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use timers::Timers;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -86,6 +87,8 @@ pub struct Owner {
     /// Told whenever a run is no longer under way.
     changes: watch::Sender<()>,
     settings: Settings,
+    /// The way to native drivers, where there is one.
+    bridge: OnceLock<Arc<Bridge>>,
     /// Where runs move; ends with the owner, without waiting for what hangs in a file call.
     runtime: Handle,
 }
@@ -121,6 +124,7 @@ impl Owner {
             state,
             store,
             settings,
+            bridge: OnceLock::new(),
         });
         runtime.spawn(timers::keep(Arc::downgrade(&owner)));
         Ok((owner, runtime))
@@ -154,6 +158,33 @@ impl Owner {
     /// The drivers of runs that name no operator's file.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The store, for whoever keeps something of his own in it.
+    pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::<Embedded>::clone(&self.store)
+    }
+
+    /// Connects to a broker, over which native drivers are reached from then on; before anything is carried.
+    ///
+    /// # Errors
+    /// A broker that cannot be used.
+    pub async fn connect(self: &Arc<Self>, settings: NatsSettings) -> Result<(), BridgeError> {
+        let store = self.shared_store();
+        // Its tasks are those of the runs: they last as long.
+        let connect = async move { Bridge::connect(&settings, store, &[]).await };
+        let connected = self.runtime.spawn(connect).await;
+        let bridge = connected
+            .unwrap_or_else(|_| Err(BridgeError::Settings("the thread was lost".to_owned())))?;
+        bridge.carry_for(self, &self.runtime);
+        let _ = self.bridge.set(bridge);
+        self.registry.reaches_natives();
+        Ok(())
+    }
+
+    /// The way to native drivers, where there is one.
+    pub(crate) fn bridge(&self) -> Option<&Arc<Bridge>> {
+        self.bridge.get()
     }
 
     /// What has been counted, in Prometheus's text form.

@@ -87,8 +87,9 @@ pub struct RequeueRecord {
 /// A driver, as it was when the run was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverRecord {
-    /// Of its bytes, which the state keeps.
-    pub digest: Digest,
+    /// Of its bytes, which the state keeps; none where it is a program of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// Its own version, where its manifest has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -106,6 +107,54 @@ pub struct EventRecord {
     /// What attempts have used that ended with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ledgers: Vec<LedgerRecord>,
+    /// The attempts that ended with it by an answer that does not show what it is the answer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfenced: Vec<AttemptId>,
+}
+
+/// An attempt of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptId {
+    /// The step, by index.
+    pub step: u32,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// The message that an attempt is in whose driver is native.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DispatchRecord {
+    /// The attempt.
+    pub attempt: u32,
+    /// The message's place in its stream.
+    pub sequence: u64,
+    /// When the stream was made, by the broker's clock.
+    pub stream_ms: i64,
+    /// When the driver's consumer was made, by the broker's clock.
+    pub consumer_ms: i64,
+    /// Whether other drivers of the run share it.
+    #[serde(default)]
+    pub shared: bool,
+    /// Answers that were on the broker before it.
+    #[serde(default)]
+    pub answers_before: u64,
+}
+
+/// An answer that was not taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IgnoredRecord {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Whose it is, as it says.
+    pub driver: String,
+    /// The step that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The attempt that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// Why not.
+    pub reason: String,
 }
 
 /// What an attempt has used.

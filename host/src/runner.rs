@@ -13,7 +13,7 @@ mod attempts;
 mod kept;
 mod offered;
 
-pub use attempts::{Perform, StepDriver};
+pub use attempts::{Perform, Performed, StepDriver};
 
 use crate::clock;
 use crate::durable;
@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::logs::LogSink;
 use crate::runs::{Runs, RunsError, StoredRun};
 use crate::store::Batch;
-use answer::Told;
+pub use answer::Told;
 use attempts::{Attempts, Finished, News};
 use beltline_engine::{Effect, Event, Input, Run};
 use kept::Kept;
@@ -43,6 +43,12 @@ const ROOM_PAUSE: Duration = Duration::from_millis(500);
 /// A run that has nothing to do for so long is not kept in memory.
 const REST_MIN: Duration = Duration::from_secs(2);
 
+/// How long a run stays in memory whose attempts are others', where nobody waits for its slot: most answers come sooner.
+const STAY: Duration = Duration::from_secs(1);
+
+/// How long taking an attempt back may take. What cannot be reached by then finds its token worth nothing.
+const WITHDRAW_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// Is told how a run goes.
 pub trait Observer: Send + Sync {
     /// The run is written, and may not be durable yet: for progress on a terminal, marked provisional, and never for
@@ -57,6 +63,10 @@ pub trait Observer: Send + Sync {
     /// The runner waits for an attempt, until then at most; zero when it waits no more. It looks up much later only where
     /// a file call of a guest holds its thread up, which nothing in this process can end.
     fn waiting(&self, until_ms: u64);
+    /// Whether other runs wait for the slot of this one.
+    fn is_crowded(&self) -> bool {
+        false
+    }
 }
 
 /// A run that could not be moved on. Its record is as it was; it can be resumed.
@@ -83,8 +93,30 @@ pub enum RunnerError {
 pub enum Ask {
     /// To fold this. The answer comes when what became of it is durable: whether anything did.
     Fold(Input, oneshot::Sender<bool>),
+    /// The answer to an attempt that was handed over.
+    Answer(Box<Answered>, oneshot::Sender<bool>),
+    /// To hand an attempt over once more: whoever had it has it no longer.
+    Again {
+        /// The step.
+        step: u32,
+        /// The attempt.
+        attempt: u32,
+    },
     /// To leave the run where it stands: attempts under way may end, nothing new begins.
     Leave,
+}
+
+/// An attempt that was handed over has been answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The step.
+    pub step: u32,
+    /// The attempt.
+    pub attempt: u32,
+    /// What it came to.
+    pub told: Told,
+    /// Whether the answer shows that it is to this attempt.
+    pub is_fenced: bool,
 }
 
 /// How a runner comes to its end.
@@ -124,10 +156,13 @@ pub struct Runner {
     observer: Arc<dyn Observer>,
     asked: Vec<(oneshot::Sender<bool>, bool)>,
     leaves: bool,
+    /// Whether it has stayed in memory for the answers of others long enough.
+    has_stayed: bool,
     waits_for_room: bool,
 }
 
 enum Happening {
+    Stayed,
     News(News),
     Ask(Ask),
     Tick,
@@ -154,6 +189,7 @@ impl Runner {
             observer,
             asked: Vec::new(),
             leaves: false,
+            has_stayed: false,
             waits_for_room: false,
         }
     }
@@ -210,14 +246,15 @@ impl Runner {
             match self.next().await {
                 Happening::News(News::Finished(finished)) => self.finish(finished)?,
                 // What has room now is started below.
-                Happening::News(News::Room) => {}
+                Happening::News(News::Room | News::HandedOver) => {}
+                Happening::Stayed => self.has_stayed = true,
                 Happening::Ask(ask) => self.ask(ask),
                 Happening::Tick => _ = self.kept.fold(&Input::Tick),
                 Happening::SyncIsDue => self.sync().await?,
             }
             self.listen();
             self.start();
-            self.stop();
+            self.stop().await;
             self.save().await?;
             self.tell();
             if !self.asked.is_empty() {
@@ -232,8 +269,32 @@ impl Runner {
                 let has_changed = self.kept.fold(&input);
                 self.asked.push((told, has_changed));
             }
+            Ask::Answer(answered, told) => {
+                let has_changed = self.answered(*answered);
+                self.asked.push((told, has_changed));
+            }
+            Ask::Again { step, attempt } => self.attempts.take_back(step, attempt),
             Ask::Leave => self.leaves = true,
         }
+    }
+
+    /// Folds the answer to an attempt that was handed over; whether it counts.
+    fn answered(&mut self, answered: Answered) -> bool {
+        let Answered {
+            step,
+            attempt,
+            told,
+            is_fenced,
+        } = answered;
+        if !self.kept.run().is_open(step, attempt) {
+            return false;
+        }
+        self.attempts.take_back(step, attempt);
+        if !is_fenced {
+            self.kept.unfenced(step, attempt);
+        }
+        self.told(step, attempt, told);
+        true
     }
 
     /// How the runner may leave the run now, if it may.
@@ -253,13 +314,15 @@ impl Runner {
         }
         let until_ms = self.wake_ms()?;
         let has_time = clock::until(until_ms) >= REST_MIN && self.inbox.is_empty();
-        // Of a run that waits for nothing but a time.
-        let rests = !self
-            .kept
-            .wanted()
-            .iter()
-            .any(|effect| matches!(effect, Effect::Attempt { .. }));
-        (has_time && rests).then_some(Left::Resting { until_ms })
+        // Of a run that waits for nothing but a time, or for others.
+        let mut wanted = self.kept.wanted().iter();
+        let rests = wanted.all(|effect| match *effect {
+            Effect::Attempt { step, attempt, .. } => self.attempts.is_handed_over(step, attempt),
+            Effect::Wake { .. } => true,
+        });
+        let has_stayed =
+            !self.attempts.has_handed_over() || self.has_stayed || self.observer.is_crowded();
+        (has_time && rests && has_stayed).then_some(Left::Resting { until_ms })
     }
 
     /// Makes what was written durable, and tells those who wait for it.
@@ -294,15 +357,20 @@ impl Runner {
     }
 
     /// Stops what the state no longer wants, before that state is saved: an end on record has been one.
-    fn stop(&mut self) {
-        let stopped = self.attempts.keep_only(self.kept.wanted());
+    async fn stop(&mut self) {
+        let (stopped, withdrawn) = self.attempts.keep_only(self.kept.wanted());
         for used in stopped {
             self.observer.used(self.kept.run(), used.step, &used.ledger);
             self.kept.used(used);
         }
+        if !withdrawn.is_empty() {
+            let all = futures::future::join_all(withdrawn);
+            let _ = tokio::time::timeout(WITHDRAW_TIME_MAX, all).await;
+        }
     }
 
-    /// Records the start of every attempt that is wanted, has room, and is neither performed nor about to be.
+    /// Records the start of every attempt that is wanted, has room, and is neither performed nor about to be. One that
+    /// somebody else has had since before this process is seen to, and not started again.
     fn start(&mut self) {
         while !self.leaves {
             let attempts = &mut self.attempts;
@@ -315,12 +383,15 @@ impl Runner {
                 Effect::Wake { .. } => None,
             });
             let Some((step, attempt)) = due else { return };
+            let is_elsewhere = self.kept.is_elsewhere(step, attempt);
             let placement = self.attempts.placement(step);
-            if !self.kept.fold(&Input::Start {
-                step,
-                attempt,
-                placement,
-            }) {
+            if !is_elsewhere
+                && !self.kept.fold(&Input::Start {
+                    step,
+                    attempt,
+                    placement,
+                })
+            {
                 return;
             }
             if self.kept.run().is_open(step, attempt) {
@@ -356,9 +427,12 @@ impl Runner {
             .kept
             .unsynced_for()
             .map(|since| UNSYNCED_MAX.saturating_sub(since));
+        let stays = self.attempts.is_idle() && self.attempts.has_handed_over();
+        let stay = (stays && !self.has_stayed).then_some(STAY);
         let happening = tokio::select! {
             biased;
             Some(ask) = self.inbox.recv() => Happening::Ask(ask),
+            () = after(stay) => Happening::Stayed,
             news = self.attempts.next() => Happening::News(news),
             () = after(wake) => Happening::Tick,
             () = after(sync) => Happening::SyncIsDue,
@@ -377,16 +451,21 @@ impl Runner {
             step: self.attempts.step_id(step),
             source,
         })?;
+        self.told(step, attempt, answer::from(ended));
+        Ok(())
+    }
+
+    fn told(&mut self, step: u32, attempt: u32, told: Told) {
         let Told {
             answer,
             output,
             requeue_after_ms,
-        } = answer::from(ended);
+        } = told;
         if let Some(after_ms) = requeue_after_ms {
             self.kept.requeue(after_ms);
         }
         self.kept.answer(step, attempt, answer, output);
-        Ok(())
+        self.has_stayed = false;
     }
 
     fn tell(&mut self) {

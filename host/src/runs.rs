@@ -10,6 +10,8 @@
 //! step/<id>/<index>            where it is not there, the step has not begun
 //! output/<id>/<index>/<attempt>
 //! event/<id>/<revision>
+//! dispatch/<id>/<index>        the message that the step's attempt is in, where its driver is native
+//! ignored/<id>/<sequence>      an answer that was not taken, and why
 //! requeue/<id>                 how soon after its success its drivers want to look again
 //! open/<id>                    as long as it has not ended
 //! of/<kind>/<resource>/<id>    the runs of a resource
@@ -17,12 +19,16 @@
 //! snapshot/<digest>            pipelines and resources
 //! ```
 
+mod results;
+
+pub use results::{RESULT, driver_results};
+
 use crate::digest::Digest;
 use crate::documents::Pipeline;
 use crate::plan;
 use crate::records::{
-    EventRecord, HeadRecord, LedgerRecord, OpenRecord, RecordError, RequeueRecord, ResyncRecord,
-    RunRecord, StepRecord, decode, encode,
+    AttemptId, EventRecord, HeadRecord, LedgerRecord, OpenRecord, RecordError, RequeueRecord,
+    ResyncRecord, RunRecord, StepRecord, decode, encode,
 };
 use crate::store::{Batch, Order, Record, Revision, Store, StoreError};
 use beltline_engine::{End, Event, Head, Phase, Run, RunId, Step, StepState};
@@ -66,6 +72,8 @@ pub struct Traces {
     pub outputs: Vec<(u32, u32, Arc<str>)>,
     /// What attempts have used that ended with it.
     pub ledgers: Vec<LedgerRecord>,
+    /// The attempts that ended with it by an answer that does not show what it is the answer to.
+    pub unfenced: Vec<AttemptId>,
     /// How soon after the run's success a driver wants to look again, where that is sooner than others did.
     pub requeue_after_ms: Option<u64>,
 }
@@ -368,7 +376,9 @@ impl Runs {
     pub async fn keys_of(&self, record: &RunRecord, page: usize) -> Result<Vec<String>, RunsError> {
         let id = record.run;
         let mut keys = Vec::new();
-        for prefix in ["step", "output", "event"].map(|sort| format!("{sort}/{id}/")) {
+        for prefix in
+            ["step", "output", "event", "dispatch", "ignored"].map(|sort| format!("{sort}/{id}/"))
+        {
             let mut after: Option<String> = None;
             loop {
                 let after_key = after.as_deref();
@@ -475,6 +485,7 @@ fn state(
             at_ms: after.head.updated_ms,
             events: traces.events.clone(),
             ledgers: traces.ledgers.clone(),
+            unfenced: traces.unfenced.clone(),
         };
         batch = batch.put(event_key(id, after.head.revision), encode(record));
     }

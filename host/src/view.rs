@@ -11,7 +11,7 @@ use crate::clock::rfc3339;
 use crate::digest::Digest;
 use crate::documents::Grants;
 use crate::ledger::Ledger;
-use crate::records::{DriverRecord, EventRecord, LedgerRecord};
+use crate::records::{AttemptId, DriverRecord, EventRecord, LedgerRecord};
 use crate::runs::StoredRun;
 use beltline_engine::{
     AttemptEnd, End, Event, Failure, Phase, Placement, Run, RunStatus, Step, StepState, StepStatus,
@@ -89,9 +89,12 @@ pub struct SinceView {
 /// A driver, as it was when the run was made.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunDriverView {
-    /// Of its bytes.
-    #[schema(value_type = String)]
-    pub digest: Digest,
+    /// Where it runs: `wasm` or `native`.
+    pub placement: Cow<'static, str>,
+    /// Of its bytes, where it runs here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub digest: Option<Digest>,
     /// Its own version, where its manifest has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -103,6 +106,10 @@ pub struct RunDriverView {
 impl From<&DriverRecord> for RunDriverView {
     fn from(record: &DriverRecord) -> Self {
         RunDriverView {
+            placement: match record.digest {
+                Some(_) => "wasm".into(),
+                None => "native".into(),
+            },
             digest: record.digest,
             version: record.version.clone(),
             grants: record.grants,
@@ -194,6 +201,9 @@ pub struct AttemptView {
     /// How it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
+    /// `false`, where a native driver's answer did not show what it is the answer to, and was taken all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced: Option<bool>,
     /// What it used, where the host that performed it saw its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerView>,
@@ -426,6 +436,18 @@ fn attempts(run: &Run, records: &[EventRecord]) -> Vec<Vec<AttemptView>> {
                         began(attempts, *attempt, round, *placement, *start, record.at_ms);
                     }
                 }
+                Event::AttemptWaiting { step, attempt, .. } => {
+                    if let Some(attempts) = all.get_mut(*step as usize) {
+                        began(
+                            attempts,
+                            *attempt,
+                            round,
+                            Placement::Native,
+                            1,
+                            record.at_ms,
+                        );
+                    }
+                }
                 Event::AttemptEnded { step, attempt, end } => {
                     if let Some(attempts) = all.get_mut(*step as usize) {
                         let of = |known: &&LedgerRecord| {
@@ -433,12 +455,18 @@ fn attempts(run: &Run, records: &[EventRecord]) -> Vec<Vec<AttemptView>> {
                         };
                         let ledger = record.ledgers.iter().find(of).map(|known| known.ledger);
                         ended(attempts, *attempt, end, ledger, record.at_ms);
+                        let of =
+                            |known: &AttemptId| (known.step, known.attempt) == (*step, *attempt);
+                        if let Some(view) = attempts.last_mut()
+                            && record.unfenced.iter().any(of)
+                        {
+                            view.fenced = Some(false);
+                        }
                     }
                 }
                 Event::RunStarted { .. }
                 | Event::RunClaimed { .. }
                 | Event::RunCancelling { .. }
-                | Event::AttemptWaiting { .. }
                 | Event::RetryScheduled { .. }
                 | Event::StepEnded { .. }
                 | Event::RunEnded { .. } => {}
@@ -468,6 +496,7 @@ fn began(
         elapsed_ms: None,
         message: None,
         failure: None,
+        fenced: None,
         ledger: None,
     });
 }

@@ -25,6 +25,9 @@ pub struct DriverResult {
     /// The attempt's token, as the message had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The place on the broker of the last line that the attempt has said: it stands in the run's log before the answer counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_sequence: Option<u64>,
     /// The host in whose process the step ran, which publishes what it has stored: for those who watch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

@@ -4,7 +4,7 @@ use super::body::{self, InPath};
 use super::{Problem, Shared};
 use crate::digest::Digest;
 use crate::documents::{Grants, check_subject_token};
-use crate::drivers::DRIVER_BYTES_MAX;
+use crate::drivers::{DRIVER_BYTES_MAX, Resolved};
 use crate::owner::{DriverSource, DriverStatus, OwnerError, ServedDriver};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -59,7 +59,8 @@ pub struct DriversView {
 }
 
 fn view(name: &str, driver: &ServedDriver) -> DriverView {
-    let current = driver.current.as_deref();
+    let resolved = driver.current.as_deref();
+    let current = resolved.and_then(Resolved::wasm);
     DriverView {
         name: name.to_owned(),
         placement: "wasm".to_owned(),
@@ -67,8 +68,8 @@ fn view(name: &str, driver: &ServedDriver) -> DriverView {
         status: driver.status,
         digest: current.map(|current| current.digest),
         version: current.and_then(|current| current.version.clone()),
-        kinds: current
-            .map(|current| current.kinds.clone())
+        kinds: resolved
+            .map(|resolved| resolved.kinds().to_vec())
             .unwrap_or_default(),
         grants: current.map(|current| current.grants),
         trouble: driver.trouble.clone(),

@@ -7,14 +7,12 @@ use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
 use crate::owner::{Accepted, Named, OwnerError, RunOrder};
-use crate::runs::StoredRun;
+use crate::runs::{RESULT, driver_results};
 use crate::store::Batch;
-use crate::view;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use beltline_engine::StepState;
 use serde_json::{Map, Value, json};
 
 fn order(document: Document<Resource>) -> RunOrder {
@@ -196,7 +194,7 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
     let Some(stored) = owner.runs().load(id).await? else {
         return Ok(shown.into());
     };
-    let results = results(owner, &stored).await?;
+    let results = driver_results(owner.runs(), &stored.run, |_| true).await?;
     let last_run = json!({"run": id.to_string(), "status": stored.run.status()});
     shown.insert("last_run".to_owned(), last_run);
     if let Some(Value::Object(metadata)) = shown.get_mut("metadata") {
@@ -207,38 +205,4 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
 
 fn is_result(key: &str) -> bool {
     key.starts_with(RESULT)
-}
-
-const RESULT: &str = "driverresults.";
-
-/// What each driver of a run answered, in Conveyor's words: JSON text under its name. Of a driver with several steps,
-/// the last.
-async fn results(owner: &Shared, stored: &StoredRun) -> Result<Map<String, Value>, Problem> {
-    let run = &stored.run;
-    let mut results = Map::new();
-    for (index, (plan, step)) in (0_u32..).zip(run.plan.steps.iter().zip(&run.steps)) {
-        let success = match step.state {
-            StepState::Succeeded { .. } => true,
-            StepState::Failed { .. } | StepState::TimedOut { .. } => false,
-            StepState::Pending
-            | StepState::Waiting { .. }
-            | StepState::Running { .. }
-            | StepState::Retrying { .. }
-            | StepState::Skipped { .. }
-            | StepState::Cancelled { .. } => continue,
-        };
-        let output = owner.runs().output(run.id, index, step.attempts).await?;
-        let data = output.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-        let result = json!({
-            "success": success,
-            "message": view::message(&step.state),
-            "data": data,
-            "driver": plan.driver,
-        });
-        results.insert(
-            format!("{RESULT}{}", plan.driver),
-            result.to_string().into(),
-        );
-    }
-    Ok(results)
 }

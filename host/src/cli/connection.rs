@@ -6,6 +6,7 @@
 use super::stop::Stop;
 use super::{Format, output};
 use crate::api::{self, Listening, SOCKET, Server};
+use crate::bridge::spawn::Spawned;
 use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::documents::Config;
@@ -73,6 +74,8 @@ pub(super) struct Owned {
     server: Server,
     listens: bool,
     ends: watch::Sender<bool>,
+    /// The broker, where it is one of its own: it ends when everything else has.
+    pub(super) broker: Option<Spawned>,
 }
 
 impl Place {
@@ -347,6 +350,7 @@ impl Owned {
             server,
             listens: false,
             ends,
+            broker: None,
         }
     }
 

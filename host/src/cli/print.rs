@@ -5,7 +5,7 @@ mod used;
 use super::connection::{Connection, block_on};
 use crate::api::OutFile;
 use crate::text;
-use crate::view::{RunView, StepView};
+use crate::view::{RunDriverView, RunView, StepView};
 use anstyle::{AnsiColor, Style};
 use beltline_engine::RunStatus;
 use serde_json::{Map, Value};
@@ -125,8 +125,7 @@ pub(super) fn details(view: &RunView, made: &[String]) -> String {
     }
     say("out", &view.out.display().to_string());
     for (name, driver) in &view.drivers {
-        let version = driver.version.as_deref().unwrap_or("no version");
-        say("driver", &format!("{name} {version} {}", driver.digest));
+        say("driver", &format!("{name} {}", driver_words(driver)));
     }
     text.push('\n');
     let attempts = used::attempts(view);
@@ -136,6 +135,15 @@ pub(super) fn details(view: &RunView, made: &[String]) -> String {
     }
     text.push_str(&run(view, made));
     text
+}
+
+/// A run's driver in a few words: its version and digest, or that it is native.
+pub(super) fn driver_words(driver: &RunDriverView) -> String {
+    let Some(digest) = driver.digest else {
+        return driver.placement.to_string();
+    };
+    let version = driver.version.as_deref().unwrap_or("(no version)");
+    format!("{} {digest}", text::shown(version))
 }
 
 /// The files in the out folder that steps say they made: `path` of an output, and of each of its `files`. Paths here,

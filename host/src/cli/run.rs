@@ -1,5 +1,6 @@
 //! `belt run`: a resource through a pipeline, on this machine or on a server.
 
+use super::broker::BrokerArgs;
 use super::connection::{self, Connection, Place, block_on};
 use super::follow::follow;
 use super::stop::{Stop, exit_code};
@@ -10,7 +11,7 @@ use crate::documents::{
     Config, Definition, Document, Documents, Override, Pipeline, Resource, apply_overrides,
     check_run, read_files,
 };
-use crate::launch::{self, Order, Subject};
+use crate::launch::{self, Order, Places, Subject};
 use crate::state::StateFolder;
 use crate::view::RunView;
 use crate::wasm::WasmHost;
@@ -36,6 +37,8 @@ pub(super) struct RunArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// The operator's file [default: belt.yaml beside the pipeline]; a server has its own
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -107,7 +110,16 @@ fn to_folder(args: &RunArgs) -> Result<(Connection, Written, NewRun), Stop> {
         wasm = Some(written.try_out(args, &config, &config_path, &state)?);
         state.make()?;
     }
-    let connection = Connection::of_folder(state, args.output, wasm)?;
+    let mut connection = Connection::of_folder(state.clone(), args.output, wasm)?;
+    match &mut connection.owned {
+        Some(owned) => {
+            owned.broker = block_on(args.broker.connect(&owned.owner, &state))?;
+        }
+        None if args.broker.is_given() => {
+            output::notice("note: another process owns the state, and its broker is taken");
+        }
+        None => {}
+    }
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Stop::fault);
     let order = NewRun {
         local: Some(LocalRun {
@@ -163,9 +175,7 @@ fn is_ending(error: &ClientError) -> bool {
 pub(super) fn say(run: &RunView, format: Format) {
     if format == Format::Text {
         for (name, driver) in &run.drivers {
-            let version = driver.version.as_deref().unwrap_or("(no version)");
-            let version = crate::text::shown(version);
-            output::notice(&format!("driver {name} {version} {}", driver.digest));
+            output::notice(&format!("driver {name} {}", print::driver_words(driver)));
         }
     }
     for note in &run.notes {
@@ -220,7 +230,16 @@ impl Written {
         apply_overrides(&mut pipeline, &args.sets).map_err(Stop::invalid)?;
         let used = launch::resolve(&pipeline, config, path, args.locked)?;
         let wasm = connection::sandbox(config, args.output)?;
-        let prepared = launch::prepare(pipeline, used, config, path.to_owned(), &wasm, state)?;
+        let places = Places {
+            wasm: &wasm,
+            bridge: None,
+        };
+        let has_natives = used.values().any(|driver| driver.wasm().is_none());
+        let prepared = launch::prepare(pipeline, used, config, path.to_owned(), places, state)?;
+        if has_natives && args.broker.is_given() {
+            // What they need is seen when there is a broker.
+            return Ok(wasm);
+        }
         prepared.new_run(
             Order {
                 id: launch::new_id(),

@@ -1,5 +1,6 @@
 //! `belt up`: the host that stays. Resources come in over HTTP, runs happen, people watch them.
 
+use super::broker::BrokerArgs;
 use super::connection::{Owned, block_on, read_token, settings};
 use super::signals::Signals;
 use super::stop::Stop;
@@ -44,6 +45,8 @@ pub(super) struct UpArgs {
     /// Log lines as JSON
     #[arg(long)]
     log_json: bool,
+    #[command(flatten)]
+    broker: BrokerArgs,
 }
 
 pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Stop> {
@@ -67,8 +70,13 @@ pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Stop> {
     let state = StateFolder::locate(args.state.as_deref())?;
     state.make()?;
     let store = take(&state)?;
-    let owned = Owned::new(state, store, settings(Some(config), Format::Json, None))?;
+    let mut owned = Owned::new(
+        state.clone(),
+        store,
+        settings(Some(config), Format::Json, None),
+    )?;
     let owner = Arc::clone(&owned.owner);
+    owned.broker = block_on(args.broker.connect(&owner, &state))?;
     let serving = owned
         .serving()
         .context("there are no threads")

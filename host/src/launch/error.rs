@@ -34,6 +34,14 @@ pub enum LaunchError {
         /// The pipeline's.
         kind: String,
     },
+    /// A native driver, and no broker.
+    #[error(
+        "driver `{name}` is native, and this host has no broker to reach it over; name one with --nats URL, or --nats spawn"
+    )]
+    NoBroker {
+        /// The driver.
+        name: String,
+    },
     /// A component that does not load.
     #[error("driver `{name}` cannot be loaded")]
     Load {
@@ -118,6 +126,7 @@ impl LaunchError {
             LaunchError::Driver(_)
             | LaunchError::Unregistered { .. }
             | LaunchError::Kind { .. }
+            | LaunchError::NoBroker { .. }
             | LaunchError::Plan(_)
             | LaunchError::PipelineTooLarge { .. }
             | LaunchError::NoWorkspace { .. }

@@ -151,6 +151,24 @@ impl Carried {
         }
     }
 
+    /// The inbox of a run that is under way; one that rests has its turn again.
+    pub(super) fn inbox_or_wake(&mut self, id: RunId) -> Option<Inbox> {
+        let one = self.runs.get(&id)?;
+        match &one.stand {
+            Stand::UnderWay(inbox) => Some(inbox.clone()),
+            Stand::Making | Stand::Waiting => None,
+            Stand::Resting => {
+                self.wakes(id);
+                None
+            }
+        }
+    }
+
+    /// Whether runs wait for a slot.
+    pub(super) fn is_crowded(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// A run is no longer under way, and is not carried any more. Returns the line that it stood in.
     pub(super) fn ended(&mut self, id: RunId) -> Option<Arc<str>> {
         let one = self.runs.remove(&id)?;

@@ -10,7 +10,7 @@ use super::{Owner, OwnerError};
 use crate::clock;
 use crate::launch::Launch;
 use crate::logs::RunLog;
-use crate::runner::{Ask, Left, Runner, RunnerError};
+use crate::runner::{Answered, Ask, Left, Runner, RunnerError, StepDriver};
 use crate::runs::{StoredRun, Traces};
 use crate::store::Batch;
 use crate::text;
@@ -172,7 +172,7 @@ impl Owner {
     }
 
     fn runner(
-        &self,
+        self: &Arc<Self>,
         launch: Launch,
         asks: mpsc::UnboundedReceiver<Ask>,
         feed: &HeldFeed,
@@ -182,10 +182,7 @@ impl Owner {
             feed: feed.shared(),
         };
         let Launch { stored, drivers } = launch;
-        let observer = Arc::new(Counted {
-            feed: feed.shared(),
-            metrics: Arc::clone(&self.metrics),
-        });
+        let observer = Arc::new(Counted::new(self, feed.shared(), &drivers));
         let (runs, log) = (self.runs.clone(), Arc::new(log));
         Runner::new(runs, stored, drivers, log, asks, observer)
             .waiting_for_room(self.settings.stays)
@@ -218,11 +215,40 @@ impl Owner {
     /// # Errors
     /// Where there is no such run, or it cannot be moved.
     pub async fn ask(self: &Arc<Self>, id: RunId, input: Input) -> Result<bool, OwnerError> {
+        self.ask_so(id, |told| Ask::Fold(input.clone(), told)).await
+    }
+
+    /// Has a run fold the answer to an attempt that was handed over. What became of it is durable when this returns:
+    /// whether it counts.
+    pub(crate) async fn answered(
+        self: &Arc<Self>,
+        id: RunId,
+        answered: Answered,
+    ) -> Result<bool, OwnerError> {
+        let answered = Box::new(answered);
+        self.ask_so(id, |told| Ask::Answer(answered.clone(), told))
+            .await
+    }
+
+    /// Has an attempt handed over once more, when it is the run's turn.
+    pub(crate) fn again(self: &Arc<Self>, id: RunId, step: u32, attempt: u32) {
+        let inbox = self.carried.lock().inbox_or_wake(id);
+        match inbox {
+            Some(inbox) => _ = inbox.send(Ask::Again { step, attempt }),
+            None => self.fill(),
+        }
+    }
+
+    async fn ask_so(
+        self: &Arc<Self>,
+        id: RunId,
+        ask: impl Fn(oneshot::Sender<bool>) -> Ask,
+    ) -> Result<bool, OwnerError> {
         for _ in 0..ASKS_MAX {
             let mut changes = self.changes.subscribe();
             let (told, answer) = oneshot::channel();
             let (inbox, asks) = mpsc::unbounded_channel();
-            let ask = Ask::Fold(input.clone(), told);
+            let ask = ask(told);
             let place = self.carried.lock().place(id, &inbox);
             match place {
                 Place::UnderWay(inbox) => _ = inbox.send(ask),
@@ -280,6 +306,11 @@ impl Owner {
         while !is_so(self) && changes.changed().await.is_ok() {}
     }
 
+    /// Whether runs wait for a slot.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.carried.lock().is_crowded()
+    }
+
     /// How many runs are under way.
     pub fn under_way(&self) -> usize {
         self.carried.lock().under_way()
@@ -319,7 +350,8 @@ pub(super) fn line_of(kind: &str, resource: &str) -> String {
 }
 
 fn has_folders(launch: &Launch) -> bool {
-    launch.drivers.iter().any(|one| !one.folders.is_empty())
+    let has_folders = |one: &StepDriver| !one.folders.is_empty() || one.out.is_some();
+    launch.drivers.iter().any(has_folders)
 }
 
 /// A run that is being driven. However that ends, also by a panic, it is no longer under way after.

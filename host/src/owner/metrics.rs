@@ -2,10 +2,13 @@
 //!
 //! Owns names, labels and buckets. Counts what is written, as it is written: after a crash it begins anew.
 
+use super::Owner;
 use super::feed::Feed;
+use crate::bridge::{Bridge, EndedHere};
 use crate::ledger::Ledger;
-use crate::runner::Observer;
-use beltline_engine::{AttemptEnd, Event, Run};
+use crate::runner::{Observer, StepDriver};
+use beltline_engine::{AttemptEnd, Event, Placement, Run};
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -13,8 +16,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -216,10 +219,43 @@ fn driver(run: &Run, step: u32) -> String {
     step.map(|step| step.driver.clone()).unwrap_or_default()
 }
 
-/// Tells the feed of a run and counts.
+/// Tells the feed of a run and counts; and tells the broker of what ran here.
 pub(super) struct Counted {
-    pub(super) feed: Arc<Feed>,
-    pub(super) metrics: Arc<Metrics>,
+    feed: Arc<Feed>,
+    metrics: Arc<Metrics>,
+    owner: Weak<Owner>,
+    bridge: Option<Arc<Bridge>>,
+    /// Which steps are performed elsewhere.
+    natives: Vec<bool>,
+    /// What has ended here, and is not durable yet.
+    ended: Mutex<Vec<EndedHere>>,
+}
+
+impl Counted {
+    pub(super) fn new(owner: &Arc<Owner>, feed: Arc<Feed>, drivers: &[StepDriver]) -> Self {
+        let natives = drivers.iter();
+        Counted {
+            feed,
+            metrics: Arc::clone(&owner.metrics),
+            owner: Arc::downgrade(owner),
+            bridge: owner.bridge().cloned(),
+            natives: natives
+                .map(|driver| driver.placement == Placement::Native)
+                .collect(),
+            ended: Mutex::default(),
+        }
+    }
+
+    fn note(&self, run: &Run, event: &Event) {
+        let Event::AttemptEnded { step, attempt, .. } = *event else {
+            return;
+        };
+        let is_native = self.natives.get(step as usize).copied();
+        if self.bridge.is_some() && is_native == Some(false) {
+            let run = run.id;
+            self.ended.lock().push(EndedHere { run, step, attempt });
+        }
+    }
 }
 
 impl Observer for Counted {
@@ -228,10 +264,19 @@ impl Observer for Counted {
         events
             .iter()
             .for_each(|event| self.metrics.event(run, event));
+        events.iter().for_each(|event| self.note(run, event));
     }
 
     fn durable(&self, run: &Run) {
         self.feed.durable(run);
+        if let Some(bridge) = &self.bridge {
+            let ended = std::mem::take(&mut *self.ended.lock());
+            ended.into_iter().for_each(|one| bridge.ended_here(one));
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.owner.upgrade().is_some_and(|owner| owner.is_crowded())
     }
 
     fn waiting(&self, until_ms: u64) {

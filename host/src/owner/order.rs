@@ -9,6 +9,7 @@ use crate::catalog::{
 };
 use crate::digest::Digest;
 use crate::documents::{self, Document, Override, Pipeline, Resource, apply_overrides, check_run};
+use crate::drivers::Resolved;
 use crate::launch::{Launch, Order, Prepared, Subject, new_id};
 use crate::runs::StoredRun;
 use crate::store::{Batch, Revision};
@@ -416,7 +417,8 @@ pub fn new_resource_id() -> String {
 }
 
 fn lacks(prepared: &Prepared) -> impl Iterator<Item = String> {
-    prepared.used.values().flat_map(|driver| {
+    let here = prepared.used.values().filter_map(Resolved::wasm);
+    here.flat_map(|driver| {
         driver.lacks.iter().map(|lacking| {
             let name = &driver.name;
             format!("driver `{name}` wants `{lacking}` and belt.yaml grants less")

@@ -12,8 +12,8 @@ use super::order::InPlace;
 use super::{Owner, OwnerError, Settings, blocking};
 use crate::catalog::{DefinitionRecord, Found};
 use crate::digest::Digest;
-use crate::documents::{Config, DriverEntry, Pipeline, SpecCheck};
-use crate::launch::{self, LaunchError, Prepared};
+use crate::documents::{Config, DriverEntry, NativeDriver, Pipeline, SpecCheck};
+use crate::launch::{self, LaunchError, Places, Prepared};
 use crate::plan;
 use crate::state::StateFolder;
 use crate::store::Revision;
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use served::Served;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -48,6 +49,8 @@ pub struct Registry {
     prepared: Mutex<HashMap<(Digest, u64), Arc<Prepared>>>,
     checks: Mutex<HashMap<String, (Revision, Arc<SpecCheck>)>>,
     refresh: refresh::Refresh,
+    /// Whether native drivers can be reached.
+    has_bridge: AtomicBool,
 }
 
 impl Registry {
@@ -66,6 +69,7 @@ impl Registry {
             prepared: Mutex::default(),
             checks: Mutex::default(),
             refresh: refresh::Refresh::default(),
+            has_bridge: AtomicBool::new(false),
         }
     }
 
@@ -93,8 +97,33 @@ impl Registry {
         let current = served
             .drivers
             .values()
-            .filter_map(|driver| driver.current.as_ref());
+            .filter_map(|driver| driver.current.as_deref()?.wasm());
         current.map(|driver| driver.digest).collect()
+    }
+
+    /// The native drivers that are served, by name.
+    pub(crate) fn natives(&self) -> Vec<(String, NativeDriver)> {
+        let served = self.served();
+        let drivers = served.config.drivers.iter();
+        let natives = drivers.filter_map(|(name, entry)| match entry {
+            DriverEntry::Native(entry) => Some((name.clone(), entry.clone())),
+            DriverEntry::Wasm(_) => None,
+        });
+        natives.collect()
+    }
+
+    /// The entry of a native driver in an operator's file.
+    pub(crate) fn native(&self, config: &Path, name: &str) -> Option<Arc<NativeDriver>> {
+        let entries = self.entries_of(config).ok()?;
+        match entries.drivers.get(name)? {
+            DriverEntry::Native(entry) => Some(Arc::new(entry.clone())),
+            DriverEntry::Wasm(_) => None,
+        }
+    }
+
+    /// To be told when something else is served.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Served>> {
+        self.served.subscribe()
     }
 
     /// What is served now.
@@ -174,7 +203,11 @@ impl Registry {
             let used = served.used(&pipeline)?;
             let wasm = registry.wasm(&served.config).map_err(LaunchError::from)?;
             let (entries, path) = (&served.config, served.path.clone());
-            let prepared = launch::prepare(pipeline, used, entries, path, wasm, &owner.state)?;
+            let places = Places {
+                wasm,
+                bridge: owner.bridge(),
+            };
+            let prepared = launch::prepare(pipeline, used, entries, path, places, &owner.state)?;
             let prepared = Arc::new(prepared);
             let mut all = registry.prepared.lock();
             all.retain(|(_, number), _| *number == served.number);
@@ -208,7 +241,11 @@ impl Registry {
         let (path, entries) = (place.config.clone(), self.entries_of(&place.config)?);
         let used = launch::resolve(&pipeline, &entries, &path, place.locked)?;
         let wasm = self.wasm(&entries).map_err(LaunchError::from)?;
-        let prepared = launch::prepare(pipeline, used, &entries, path, wasm, &owner.state)?;
+        let places = Places {
+            wasm,
+            bridge: owner.bridge(),
+        };
+        let prepared = launch::prepare(pipeline, used, &entries, path, places, &owner.state)?;
         Ok(Arc::new(prepared))
     }
 

@@ -6,7 +6,7 @@ use super::timers::Due;
 use super::{Accepted, Along, Owner, OwnerError};
 use crate::catalog::keep_resource;
 use crate::clock;
-use crate::launch::{self, Launch, Order};
+use crate::launch::{self, Launch, Order, Places};
 use crate::runs::{StoredRun, Traces};
 use crate::store::Batch;
 use beltline_engine::{Input, Phase, Refusal, RunId, events};
@@ -217,7 +217,11 @@ impl Owner {
         let used = launch::same(&stored, &entries, &self.state)?;
         let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
         let pipeline = (*stored.pipeline).clone();
-        let prepared = launch::prepare(pipeline, used, &entries, config, wasm, &self.state)?;
+        let places = Places {
+            wasm,
+            bridge: self.bridge(),
+        };
+        let prepared = launch::prepare(pipeline, used, &entries, config, places, &self.state)?;
         let (record, new_id) = (&stored.record, launch::new_id());
         // What a client has sent is unpacked anew: the other run may have written to its own.
         let workspace = match (record.archive, &anew.workspace) {
@@ -290,7 +294,11 @@ impl Owner {
     async fn reopen(&self, stored: StoredRun) -> Result<Launch, OwnerError> {
         let entries = self.registry.entries_of(&stored.record.config)?;
         let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
-        Ok(launch::reopen(stored, &entries, wasm, &self.state)?)
+        let places = Places {
+            wasm,
+            bridge: self.bridge(),
+        };
+        Ok(launch::reopen(stored, &entries, places, &self.state)?)
     }
 
     /// Ends a run whose own time is over. That takes no drivers, which may be gone by now. Attempts that died with
@@ -306,6 +314,9 @@ impl Owner {
         };
         if until_ms > now_ms {
             return Ok(false);
+        }
+        if let Some(bridge) = self.bridge() {
+            bridge.take_back_run(stored.run.id).await;
         }
         let mut stored = stored.clone();
         self.fold(&mut stored, &Input::Tick).await?;

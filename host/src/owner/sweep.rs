@@ -252,7 +252,7 @@ impl Named {
         self.snapshots.insert(record.pipeline_digest.hex());
         self.snapshots.insert(record.resource_digest.hex());
         self.drivers
-            .extend(record.drivers.values().map(|driver| driver.digest));
+            .extend(record.drivers.values().filter_map(|driver| driver.digest));
         self.archives.extend(record.archive);
         self.workspaces.extend(record.workspace.clone());
     }

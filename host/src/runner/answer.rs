@@ -5,11 +5,15 @@ use crate::wasm::{Ended, GuestFailure, MESSAGE_BYTES, RetryHint};
 use beltline_engine::{Answer, Failure, FailureKind};
 use std::sync::Arc;
 
-/// The answer, the output where there is one, and how soon the driver wants to look again.
-pub(super) struct Told {
-    pub(super) answer: Answer,
-    pub(super) output: Option<Arc<str>>,
-    pub(super) requeue_after_ms: Option<u64>,
+/// What an attempt came to.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What the engine is told.
+    pub answer: Answer,
+    /// What it left, JSON text within the limit.
+    pub output: Option<Arc<str>>,
+    /// How soon the driver wants to look again.
+    pub requeue_after_ms: Option<u64>,
 }
 
 pub(super) fn from(ended: Ended) -> Told {

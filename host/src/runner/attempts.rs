@@ -1,7 +1,9 @@
 //! The attempts of one run: announced, under way, stopped.
 //!
 //! Owns their futures, and the queue of those that wait for room in the host's memory. Stopping an attempt is dropping
-//! its future, and when that returns, nothing of it goes on: a retry never runs beside the attempt before it.
+//! its future, and when that returns, nothing of it goes on: a retry never runs beside the attempt before it. One that was
+//! handed to a program of its own has no future any more: its answer comes to the run's inbox, and stopping it is
+//! withdrawing it.
 
 use super::offered::Offered;
 use crate::documents::StepDocument;
@@ -14,14 +16,14 @@ use crate::wasm::{
 use beltline_engine::{Effect, Placement, Run};
 use futures::FutureExt;
 use futures::future::{BoxFuture, MaybeDone, maybe_done};
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-/// What performs attempts of a step: a loaded driver.
+/// What performs attempts of a step: a loaded driver, or the way to one that is a program of its own.
 pub trait Perform: Send + Sync {
     /// Waits until there is room for one more attempt.
     fn admit(&self) -> BoxFuture<'static, Option<Admission>>;
@@ -30,7 +32,23 @@ pub trait Perform: Send + Sync {
     ///
     /// # Errors
     /// A fault of the host; the attempt has not ended by itself.
-    fn attempt(self: Arc<Self>, attempt: Attempt) -> BoxFuture<'static, anyhow::Result<Ended>>;
+    fn attempt(self: Arc<Self>, attempt: Attempt) -> BoxFuture<'static, anyhow::Result<Performed>>;
+
+    /// Asks one that was handed over to stop.
+    fn cancel(&self, _attempt: u32) {}
+
+    /// Takes one back that was handed over: nobody is to begin it any more, as far as that can be seen to.
+    fn withdraw(&self, _attempt: u32) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
+    }
+}
+
+/// What becomes of an attempt that is performed.
+pub enum Performed {
+    /// It has ended.
+    Ended(Ended),
+    /// Somebody else has it, and the answer will come to the run's inbox.
+    HandedOver,
 }
 
 impl Perform for Loaded {
@@ -38,8 +56,8 @@ impl Perform for Loaded {
         Loaded::admit(self).map(Some).boxed()
     }
 
-    fn attempt(self: Arc<Self>, attempt: Attempt) -> BoxFuture<'static, anyhow::Result<Ended>> {
-        async move { Loaded::attempt(&self, attempt).await }.boxed()
+    fn attempt(self: Arc<Self>, attempt: Attempt) -> BoxFuture<'static, anyhow::Result<Performed>> {
+        async move { Loaded::attempt(&self, attempt).await.map(Performed::Ended) }.boxed()
     }
 }
 
@@ -51,6 +69,8 @@ pub struct StepDriver {
     pub folders: Arc<[Folder]>,
     /// Where it runs, and whether it can touch the outside world.
     pub placement: Placement,
+    /// The folder for what the run makes, where the driver may write there.
+    pub out: Option<PathBuf>,
 }
 
 /// What comes of attempts.
@@ -59,6 +79,8 @@ pub(super) enum News {
     Finished(Finished),
     /// One that waited for room has it, and can be started.
     Room,
+    /// One is somebody else's now.
+    HandedOver,
 }
 
 /// An attempt that came to its end by itself.
@@ -83,6 +105,14 @@ pub(super) struct Attempts {
     queued: Vec<Queued>,
     announced: Vec<Announced>,
     under_way: Vec<UnderWay>,
+    handed_over: Vec<HandedOver>,
+}
+
+/// An attempt that somebody else performs.
+struct HandedOver {
+    step: u32,
+    attempt: u32,
+    is_told_to_stop: bool,
 }
 
 /// An attempt that is due and has not begun.
@@ -105,7 +135,7 @@ struct UnderWay {
     cancel: CancelFlag,
     meter: Arc<Meter>,
     _admission: Option<Admission>,
-    future: BoxFuture<'static, anyhow::Result<Ended>>,
+    future: BoxFuture<'static, anyhow::Result<Performed>>,
 }
 
 impl UnderWay {
@@ -144,19 +174,38 @@ impl Attempts {
             queued: Vec::new(),
             announced: Vec::new(),
             under_way: Vec::new(),
+            handed_over: Vec::new(),
         }
     }
 
-    /// Whether this attempt is announced or under way.
+    /// Whether this attempt is announced, under way or handed over.
     pub(super) fn has(&self, step: u32, attempt: u32) -> bool {
         let announced = self.announced.iter().map(|one| (one.step, one.attempt));
-        let mut all = announced.chain(self.under_way.iter().map(|one| (one.step, one.attempt)));
-        all.any(|one| one == (step, attempt))
+        let under_way = self.under_way.iter().map(|one| (one.step, one.attempt));
+        let mut all = announced.chain(under_way);
+        all.any(|one| one == (step, attempt)) || self.is_handed_over(step, attempt)
+    }
+
+    /// Whether somebody else performs this attempt.
+    pub(super) fn is_handed_over(&self, step: u32, attempt: u32) -> bool {
+        let mut all = self.handed_over.iter();
+        all.any(|one| (one.step, one.attempt) == (step, attempt))
+    }
+
+    /// An attempt that was handed over has been answered, or is to be handed over again.
+    pub(super) fn take_back(&mut self, step: u32, attempt: u32) {
+        self.handed_over
+            .retain(|one| (one.step, one.attempt) != (step, attempt));
     }
 
     /// Whether nothing is under way, about to be, or waiting for room.
     pub(super) fn is_idle(&self) -> bool {
         self.queued.is_empty() && self.announced.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Whether somebody else has an attempt of the run.
+    pub(super) fn has_handed_over(&self) -> bool {
+        !self.handed_over.is_empty()
     }
 
     /// Where attempts of this step run.
@@ -173,7 +222,9 @@ impl Attempts {
     pub(super) fn out(&self) -> Option<PathBuf> {
         let folders = self.drivers.iter().flat_map(|driver| driver.folders.iter());
         let mut written = folders.filter(|folder| folder.guest == OUT);
-        written.next().map(|folder| folder.host.clone())
+        let here = written.next().map(|folder| folder.host.clone());
+        let elsewhere = || self.drivers.iter().find_map(|driver| driver.out.clone());
+        here.or_else(elsewhere)
     }
 
     /// Whether the host has room for an attempt that is due. Where it has not, the attempt stands in the queue, and
@@ -221,8 +272,11 @@ impl Attempts {
     }
 
     /// Stops what is not wanted, and tells those of a cancel that are to be told. Returns what was used by those that
-    /// were stopped: nothing of them goes on.
-    pub(super) fn keep_only(&mut self, wanted: &[Effect]) -> Vec<Used> {
+    /// were stopped: nothing of them goes on. What is to be withdrawn is returned beside it.
+    pub(super) fn keep_only(
+        &mut self,
+        wanted: &[Effect],
+    ) -> (Vec<Used>, Vec<BoxFuture<'static, ()>>) {
         let find = |step: u32, attempt: u32| {
             wanted.iter().find_map(|effect| match effect {
                 Effect::Attempt {
@@ -245,7 +299,21 @@ impl Attempts {
             }
             cancel.is_none()
         });
-        stopped.map(UnderWay::stop).collect()
+        let used = stopped.map(UnderWay::stop).collect();
+        let mut withdrawn = Vec::new();
+        for mut one in std::mem::take(&mut self.handed_over) {
+            let driver = &self.driver(one.step).driver;
+            match find(one.step, one.attempt) {
+                None => withdrawn.push(driver.withdraw(one.attempt)),
+                Some(cancel) => {
+                    if cancel && !std::mem::replace(&mut one.is_told_to_stop, true) {
+                        driver.cancel(one.attempt);
+                    }
+                    self.handed_over.push(one);
+                }
+            }
+        }
+        (used, withdrawn)
     }
 
     /// Begins what was announced. Its start is saved, and synced where it has effects.
@@ -282,6 +350,18 @@ impl Attempts {
             });
             if let Some((index, ended)) = ended {
                 let used = self.under_way.swap_remove(index).stop();
+                let ended = match ended {
+                    Ok(Performed::Ended(ended)) => Ok(ended),
+                    Err(fault) => Err(fault),
+                    Ok(Performed::HandedOver) => {
+                        self.handed_over.push(HandedOver {
+                            step: used.step,
+                            attempt: used.attempt,
+                            is_told_to_stop: false,
+                        });
+                        return Poll::Ready(News::HandedOver);
+                    }
+                };
                 return Poll::Ready(News::Finished(Finished { used, ended }));
             }
             let mut queued = self.queued.iter_mut();

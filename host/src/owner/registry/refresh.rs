@@ -8,8 +8,8 @@ use super::Registry;
 use super::served::{DriverSource, DriverStatus, Served, ServedDriver};
 use crate::clock;
 use crate::digest::Digest;
-use crate::documents::{Config, DriverEntry, Grants, Limits, WasmDriver, read_files};
-use crate::drivers::{self, Driver};
+use crate::documents::{Config, DriverEntry, Grants, Limits, NativeDriver, WasmDriver, read_files};
+use crate::drivers::{self, Driver, Resolved};
 use crate::records::{decode, encode};
 use crate::store::{Batch, Order, Store};
 use crate::text;
@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -227,16 +228,19 @@ impl Registry {
                 };
                 let unknown = || ServedDriver {
                     source,
+                    is_native: false,
                     status: DriverStatus::Compiling,
                     current: None,
                     trouble: None,
                 };
                 let known = before.remove(name).filter(|known| known.source == source);
-                if let DriverEntry::Wasm(_) = entry {
-                    served
-                        .drivers
-                        .insert(name.clone(), known.unwrap_or_else(unknown));
-                }
+                let driver = match entry {
+                    DriverEntry::Wasm(_) => known
+                        .filter(|known| !known.is_native)
+                        .unwrap_or_else(unknown),
+                    DriverEntry::Native(entry) => self.native_served(source, entry),
+                };
+                served.drivers.insert(name.clone(), driver);
             }
             served.config = Arc::new(config);
         });
@@ -253,6 +257,32 @@ impl Registry {
         });
     }
 
+    /// A native driver is ready where there is a broker: who is behind it is found out when there is work.
+    fn native_served(&self, source: DriverSource, entry: &NativeDriver) -> ServedDriver {
+        let has_bridge = self.has_bridge.load(Ordering::Acquire);
+        ServedDriver {
+            source,
+            is_native: true,
+            status: match has_bridge {
+                true => DriverStatus::Ready,
+                false => DriverStatus::Refused,
+            },
+            current: has_bridge.then(|| Arc::new(Resolved::Native(entry.clone()))),
+            trouble: (!has_bridge).then(|| {
+                "it is native, and this host has no broker to reach it over; start it with --nats URL, or --nats spawn"
+                    .to_owned()
+            }),
+        }
+    }
+
+    /// From now on native drivers can be reached.
+    pub(in crate::owner) fn reaches_natives(&self) {
+        self.has_bridge.store(true, Ordering::Release);
+        if self.serves() {
+            self.serve_wished(|_| {});
+        }
+    }
+
     /// Looks at every file once, and reads and has compiled what has changed.
     fn look(&self) {
         let mut seen = self.refresh.seen.lock();
@@ -260,12 +290,13 @@ impl Registry {
         let served = self.served();
         let folder = served.path.parent().unwrap_or(Path::new(".")).to_owned();
         let drivers = &served.config.drivers;
-        seen.drivers.retain(|name, _| drivers.contains_key(name));
+        seen.drivers
+            .retain(|name, _| matches!(drivers.get(name), Some(DriverEntry::Wasm(_))));
         for (name, entry) in drivers {
             if let DriverEntry::Wasm(wasm) = entry {
                 let now = (wasm.clone(), Stamp::of(&folder.join(&wasm.path)));
                 if seen.drivers.get(name) != Some(&now) {
-                    self.renew(name, entry, &folder, &served.config);
+                    self.renew(name, wasm, &folder, &served.config);
                     seen.drivers.insert(name.clone(), now);
                 }
             }
@@ -294,8 +325,8 @@ impl Registry {
     }
 
     /// Reads a driver and has it compiled. New runs take it when that has succeeded.
-    fn renew(&self, name: &str, entry: &DriverEntry, folder: &Path, config: &Config) {
-        let loaded = drivers::resolve(name, entry, folder, false)
+    fn renew(&self, name: &str, entry: &WasmDriver, folder: &Path, config: &Config) {
+        let loaded = drivers::read_wasm(name, entry, folder, false)
             .map_err(|error| text::chain(&error))
             .and_then(|driver| self.load(driver, config));
         match &loaded {
@@ -313,7 +344,7 @@ impl Registry {
             match loaded {
                 Ok(driver) => {
                     known.status = DriverStatus::Ready;
-                    known.current = Some(Arc::new(driver));
+                    known.current = Some(Arc::new(Resolved::Wasm(driver)));
                     known.trouble = None;
                 }
                 Err(trouble) => {
@@ -327,7 +358,7 @@ impl Registry {
     fn load(&self, driver: Driver, config: &Config) -> Result<Driver, String> {
         let is_new = |served: &Served| {
             let known = served.drivers.get(&driver.name);
-            let current = known.and_then(|known| known.current.as_ref());
+            let current = known.and_then(|known| known.current.as_deref()?.wasm());
             current.is_none_or(|current| current.digest != driver.digest)
         };
         if is_new(&self.served()) {

@@ -1,8 +1,8 @@
 //! What a host serves: each driver by its name, with the bytes that new runs take.
 
 use super::super::OwnerError;
-use crate::documents::{Config, DriverEntry, Pipeline};
-use crate::drivers::Driver;
+use crate::documents::{Config, Pipeline};
+use crate::drivers::Resolved;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,10 +51,12 @@ pub struct Served {
 pub struct ServedDriver {
     /// Where it comes from.
     pub source: DriverSource,
+    /// Whether it is a program of its own.
+    pub is_native: bool,
     /// Whether it can be used.
     pub status: DriverStatus,
     /// What new runs take.
-    pub current: Option<Arc<Driver>>,
+    pub current: Option<Arc<Resolved>>,
     /// Why not what is there now.
     pub trouble: Option<String>,
 }
@@ -75,7 +77,10 @@ impl Served {
     }
 
     /// The drivers that a pipeline names.
-    pub(super) fn used(&self, pipeline: &Pipeline) -> Result<BTreeMap<String, Driver>, OwnerError> {
+    pub(super) fn used(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<BTreeMap<String, Resolved>, OwnerError> {
         let mut used = BTreeMap::new();
         for (index, step) in pipeline.steps.iter().enumerate() {
             let name = &step.driver;
@@ -94,16 +99,11 @@ impl Served {
     }
 
     pub(super) fn unusable(&self, index: usize, name: &str) -> OwnerError {
-        if let Some(DriverEntry::Native(_)) = self.config.drivers.get(name) {
-            return OwnerError::Conflict(format!(
-                "driver `{name}` is native, and this host has no broker to reach it over"
-            ));
-        }
         let file = self.path.display();
         OwnerError::Pipeline {
             field: format!("/steps/{index}/driver"),
             why: format!(
-                "there is no driver `{name}`; add it to `{file}`: `{name}: {{path: {name}.wasm}}`, or PUT /drivers/{name}"
+                "there is no driver `{name}`; add it to `{file}`: `{name}: {{path: {name}.wasm}}`, or `{name}: {{placement: native}}` where it is a program of its own; or PUT /drivers/{name}"
             ),
         }
     }

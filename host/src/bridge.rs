@@ -1,0 +1,299 @@
+//! The bridge to native drivers, over NATS JetStream.
+//!
+//! JetStream is a channel that may lose, repeat and delay; the truth is the store. So the bridge keeps a book of the
+//! attempts that are out ([`outs`]), hands an attempt over again when its message, its stream or its consumer is not there
+//! any more, and takes an answer only where it shows, by its token, which attempt it is the answer to. Deadlines and
+//! retries are the engine's. The bridge never decides what becomes of a run.
+//!
+//! ```text
+//! connection   the client, and how often it had to connect anew
+//! streams      the three streams, read back
+//! consumers    the durable consumer of each driver, read back
+//! dispatch     an attempt as a message, and its way out
+//! outs         which attempts are out; pure
+//! keeper       looks after all of that for as long as something is out
+//! results      answers: fenced, taken, then acknowledged
+//! logs         what native drivers say
+//! outputs      outputs that a message did not carry
+//! announce     what ran here, told to those who watch
+//! spawn        a nats-server of the host's own
+//! ```
+
+mod announce;
+mod connection;
+mod consumers;
+mod dispatch;
+mod keeper;
+mod logs;
+mod outputs;
+mod outs;
+mod results;
+pub mod spawn;
+mod streams;
+mod token;
+
+pub(crate) use announce::EndedHere;
+pub use connection::NatsSettings;
+pub use dispatch::NativeStep;
+
+use crate::digest::Digest;
+use crate::owner::Owner;
+use crate::records::{decode, encode};
+use crate::runs::RunsError;
+use crate::store::{Batch, Store, StoreError};
+use async_nats::jetstream;
+use beltline_engine::RunId;
+use connection::Connection;
+use consumers::Consumers;
+use outs::Outs;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+use token::Tokens;
+use tokio::sync::{Notify, OnceCell, watch};
+use uuid::Uuid;
+
+/// Who this host is on the broker, and the key of its tokens; made once for a state folder.
+const IDENTITY: &str = "bridge/identity";
+
+/// Drivers of which it is known when they were last seen.
+const NAMES_MAX: usize = 10_000;
+
+/// How long the broker may take for one request.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A broker that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// It cannot be reached, or lets nobody in.
+    #[error("NATS at `{url}` cannot be reached")]
+    Connect {
+        /// Where, without credentials.
+        url: String,
+        /// Why.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// Settings that are none.
+    #[error("{0}")]
+    Settings(String),
+    /// It refuses a request, or does not answer.
+    #[error("NATS does not {doing}: {why}")]
+    Request {
+        /// What was asked for.
+        doing: String,
+        /// What it says.
+        why: String,
+    },
+    /// A stream or a consumer that is not as it has to be.
+    #[error("{what} `{name}` on the broker {why}")]
+    Differs {
+        /// `stream` or `consumer`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What is not as it has to be, and the next move.
+        why: String,
+    },
+    /// A server that is too old for what is asked of it.
+    #[error(
+        "driver `{driver}` is reached by `wire: conveyor`, whose consumers have several subjects, and nats-server {version} drops them without a word; take nats-server 2.10 or later, or the default wire"
+    )]
+    Old {
+        /// The driver.
+        driver: String,
+        /// The server's version.
+        version: String,
+    },
+    /// The store refuses.
+    #[error(transparent)]
+    Runs(#[from] RunsError),
+}
+
+impl From<StoreError> for BridgeError {
+    fn from(error: StoreError) -> Self {
+        BridgeError::Runs(error.into())
+    }
+}
+
+fn request(doing: impl Into<String>) -> impl FnOnce(&dyn std::error::Error) -> BridgeError {
+    let doing = doing.into();
+    move |why| BridgeError::Request {
+        doing,
+        why: crate::text::chain(why),
+    }
+}
+
+/// What is counted of the bridge.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Answers that were not taken.
+    pub ignored: AtomicU64,
+    /// Messages that were handed over once more.
+    pub again: AtomicU64,
+    /// How often the connection was lost and made anew.
+    pub reconnects: AtomicU64,
+    /// Steps that ran here and could not be told to those who watch.
+    pub unannounced: AtomicU64,
+}
+
+/// A native driver, as the broker and the book have it.
+#[derive(Debug, Clone, Default)]
+pub struct NativeState {
+    /// Programs that wait for messages of its consumer.
+    pub connected: usize,
+    /// Attempts that are out.
+    pub pending: usize,
+    /// Of these, those that nobody has taken.
+    pub waiting: usize,
+    /// Messages that the broker has delivered more than once.
+    pub redelivered: usize,
+    /// When it last answered or said something, in milliseconds since the Unix epoch.
+    pub seen_ms: Option<u64>,
+    /// What is wrong with its consumer.
+    pub trouble: Option<String>,
+}
+
+/// The bridge of one host.
+pub struct Bridge {
+    connection: Connection,
+    jetstream: jetstream::Context,
+    /// Who this host is.
+    host: String,
+    tokens: Tokens,
+    store: Arc<dyn Store>,
+    owner: OnceLock<Weak<Owner>>,
+    streams: Mutex<streams::Known>,
+    consumers: Consumers,
+    outs: Mutex<Outs>,
+    /// Messages that all drivers of a kind share, by run.
+    shared: Mutex<HashMap<RunId, Arc<OnceCell<u64>>>>,
+    seen: Mutex<BTreeMap<String, u64>>,
+    /// How far the lines of drivers are in the logs of runs.
+    logged: watch::Sender<u64>,
+    /// Wakes the keeper.
+    look: Notify,
+    announced: announce::Queue,
+    counts: Arc<Counts>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IdentityRecord {
+    host: String,
+    key: Digest,
+}
+
+impl Bridge {
+    /// Connects, and makes sure of the streams. `drivers` are the native ones that are registered.
+    ///
+    /// # Errors
+    /// A broker that cannot be used; it names why.
+    pub async fn connect(
+        settings: &NatsSettings,
+        store: Arc<dyn Store>,
+        drivers: &[String],
+    ) -> Result<Arc<Self>, BridgeError> {
+        let identity = identity(&*store).await?;
+        let counts: Arc<Counts> = Arc::default();
+        let connection = Connection::open(settings, &identity.host, Arc::clone(&counts)).await?;
+        let jetstream = connection.jetstream();
+        let bridge = Arc::new(Bridge {
+            connection,
+            jetstream,
+            host: identity.host,
+            tokens: Tokens::new(identity.key),
+            store,
+            owner: OnceLock::new(),
+            streams: Mutex::default(),
+            consumers: Consumers::default(),
+            outs: Mutex::default(),
+            shared: Mutex::default(),
+            seen: Mutex::default(),
+            logged: watch::Sender::new(0),
+            look: Notify::new(),
+            announced: announce::Queue::default(),
+            counts,
+        });
+        bridge.make_sure_of_streams(drivers).await?;
+        Ok(bridge)
+    }
+
+    /// Begins to carry for this owner.
+    pub(crate) fn carry_for(
+        self: &Arc<Self>,
+        owner: &Arc<Owner>,
+        runtime: &tokio::runtime::Handle,
+    ) {
+        if self.owner.set(Arc::downgrade(owner)).is_err() {
+            return;
+        }
+        runtime.spawn(Arc::clone(self).keep());
+        runtime.spawn(Arc::clone(self).listen_to_advisories());
+        runtime.spawn(Arc::clone(self).listen_to_requests());
+        runtime.spawn(Arc::clone(self).take_results());
+        runtime.spawn(Arc::clone(self).take_logs());
+        runtime.spawn(Arc::clone(self).serve_outputs());
+        runtime.spawn(Arc::clone(self).announce());
+    }
+
+    fn owner(&self) -> Option<Arc<Owner>> {
+        self.owner.get().and_then(Weak::upgrade)
+    }
+
+    /// What is counted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Attempts that are out and that nobody has taken yet.
+    pub fn waiting(&self) -> usize {
+        self.outs.lock().waiting()
+    }
+
+    /// How a native driver stands.
+    pub fn state_of(&self, driver: &str) -> NativeState {
+        let (pending, waiting) = self.outs.lock().of_driver(driver);
+        NativeState {
+            pending,
+            waiting,
+            seen_ms: self.seen.lock().get(driver).copied(),
+            ..self.consumers.state_of(driver)
+        }
+    }
+
+    fn saw(&self, driver: &str) {
+        let now_ms = crate::clock::now_ms();
+        let mut seen = self.seen.lock();
+        // Whoever may publish could otherwise fill the memory with names.
+        if seen.contains_key(driver) || seen.len() < NAMES_MAX {
+            seen.insert(driver.to_owned(), now_ms);
+        }
+    }
+
+    fn count_ignored(&self) {
+        self.counts.ignored.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn identity(store: &dyn Store) -> Result<IdentityRecord, BridgeError> {
+    if let Some(found) = store.get(IDENTITY).await? {
+        return Ok(decode(IDENTITY, &found.value).map_err(RunsError::from)?);
+    }
+    let mut random = [0; 32];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(
+        |error| BridgeError::Settings(format!("the system gives no randomness: {error}")),
+    )?;
+    let record = IdentityRecord {
+        host: Uuid::now_v7().simple().to_string(),
+        key: Digest::of(&random),
+    };
+    let batch = Batch::new()
+        .expect_absent(IDENTITY)
+        .put(IDENTITY, encode(&record));
+    let revision = store.commit(batch).await?;
+    store.sync(revision).await?;
+    Ok(record)
+}

@@ -1,0 +1,546 @@
+//! An attempt's way out: its message, published once what it needs is there, and written down.
+//!
+//! A message carries no `Nats-Msg-Id`: inside the broker's window for duplicates that would make a second one a silent
+//! nothing. What tells repetitions apart is the key.
+
+use super::consumers::Seen;
+use super::outs::{Out, Sent};
+use super::token::pack;
+use super::{Bridge, BridgeError, REQUEST_TIME_MAX, request};
+use crate::clock;
+use crate::documents::{NativeDriver, Wire};
+use crate::owner::new_resource_id;
+use crate::records::{DispatchRecord, decode, encode};
+use crate::runner::{Perform, Performed};
+use crate::runs::{Runs, RunsError, StoredRun, driver_results};
+use crate::store::{Batch, Order};
+use crate::wasm::{Admission, Attempt, Ended, GuestFailure, StepSummary};
+use async_nats::HeaderMap;
+use beltline_engine::RunId;
+use beltline_wire::subjects::{
+    KEY_HEADER, MESSAGES_STREAM, RESULTS_STREAM, conveyor_subject, driver_subject, resource_subject,
+};
+use beltline_wire::{Dispatch, DispatchedAttempt, DispatchedStep, OUTPUTS_BYTES_MAX};
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
+
+/// Of this boot of this machine: a driver that reads another is elsewhere.
+static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+});
+
+/// A step of a run, performed by a native driver.
+pub struct NativeStep {
+    bridge: Arc<Bridge>,
+    run: RunId,
+    step: u32,
+    step_id: Arc<str>,
+    driver: Arc<str>,
+    entry: Arc<NativeDriver>,
+    kind: Arc<str>,
+    /// Whether the run is of no pipeline.
+    is_alone: bool,
+    timeout_ms: u64,
+    workspace: Option<PathBuf>,
+    out: Option<PathBuf>,
+}
+
+impl NativeStep {
+    /// The step of this index; `out` where the run has a folder for what its steps make.
+    pub fn new(
+        bridge: &Arc<Bridge>,
+        entry: &NativeDriver,
+        stored: &StoredRun,
+        step: u32,
+        out: Option<PathBuf>,
+    ) -> Self {
+        let plan = stored.run.plan.steps.get(step as usize);
+        let plan = plan.expect("the plan has the steps of its pipeline");
+        NativeStep {
+            bridge: Arc::clone(bridge),
+            run: stored.run.id,
+            step,
+            step_id: plan.id.as_str().into(),
+            driver: plan.driver.as_str().into(),
+            entry: Arc::new(entry.clone()),
+            kind: stored.record.kind.as_str().into(),
+            is_alone: stored.record.pipeline.is_empty(),
+            timeout_ms: plan.timeout_ms,
+            workspace: stored.record.workspace.clone(),
+            out,
+        }
+    }
+
+    fn out(&self, attempt: u32, sent: Option<Sent>) -> Out {
+        Out {
+            step: self.step,
+            step_id: Arc::clone(&self.step_id),
+            attempt,
+            driver: Arc::clone(&self.driver),
+            entry: Arc::clone(&self.entry),
+            kind: Arc::clone(&self.kind),
+            sent,
+            is_taken: false,
+        }
+    }
+
+    /// Whether this attempt goes to all of Conveyor's drivers at once: the first of each, of a resource without a pipeline.
+    fn is_shared(&self, attempt: u32) -> bool {
+        self.is_alone && self.entry.wire == Wire::Conveyor && attempt == 1
+    }
+
+    fn subject(&self) -> String {
+        match self.entry.wire {
+            Wire::Default => driver_subject(&self.driver, &self.kind),
+            Wire::Conveyor => conveyor_subject(&self.driver, &self.kind),
+        }
+    }
+
+    async fn hand_over(&self, call: &Attempt) -> Result<Performed, anyhow::Error> {
+        let attempt = call.request.info.attempt;
+        let runs = Runs::new(Arc::clone(&self.bridge.store));
+        // Who answers before this returns is taken for what he answers all the same: it stands in the book first.
+        let before = self.bridge.dispatched(self.run, self.step, attempt).await?;
+        self.bridge
+            .outs
+            .lock()
+            .put(self.run, self.out(attempt, before));
+        match self.sent(call, &runs, before).await {
+            Ok(sent) => {
+                let mut outs = self.bridge.outs.lock();
+                // It may have been answered, and its step may be another attempt's, meanwhile.
+                if outs
+                    .get(self.run, self.step)
+                    .is_some_and(|out| out.attempt == attempt)
+                {
+                    outs.put(self.run, self.out(attempt, Some(sent)));
+                }
+                Ok(Performed::HandedOver)
+            }
+            Err(Refused::Attempt(reason)) => {
+                self.bridge.outs.lock().remove(self.run, self.step);
+                let failure = GuestFailure::Permanent(reason);
+                Ok(Performed::Ended(Ended::Failure(failure)))
+            }
+            Err(Refused::Broker(error)) => {
+                let error = crate::text::chain(&error);
+                tracing::debug!(run = %self.run, step = &*self.step_id, error, "the attempt waits for the broker");
+                Ok(Performed::HandedOver)
+            }
+        }
+    }
+
+    /// The message, published unless the broker has it.
+    async fn sent(
+        &self,
+        call: &Attempt,
+        runs: &Runs,
+        before: Option<Sent>,
+    ) -> Result<Sent, Refused> {
+        let bridge = &self.bridge;
+        let kinds = BTreeSet::from([self.kind.to_string()]);
+        let seen = bridge
+            .make_sure_of_consumer(&self.driver, &self.entry, &kinds)
+            .await?;
+        let stream_ms = bridge.streams.lock().messages_ms;
+        if let Some(before) = before.filter(|before| before.is_there(stream_ms, seen)) {
+            return Ok(before);
+        }
+        if before.is_some() {
+            bridge.counts.again.fetch_add(1, Ordering::Relaxed);
+        }
+        let attempt = call.request.info.attempt;
+        let sent = match self.is_shared(attempt) && before.is_none() {
+            true => self.publish_shared(call, runs, stream_ms, seen).await?,
+            false => {
+                let answers_before = self.answers_before(call).await?;
+                let body = self.body(call, runs, Some(attempt)).await?;
+                let key = Some(call.request.info.key.as_str());
+                let sequence = bridge.publish(self.subject(), key, body).await?;
+                Sent {
+                    sequence,
+                    stream_ms,
+                    consumer_ms: seen.made_ms,
+                    is_shared: false,
+                    answers_before,
+                }
+            }
+        };
+        bridge
+            .write_down(self.run, self.step, attempt, sent)
+            .await?;
+        Ok(sent)
+    }
+
+    /// One message for all of the run's drivers of Conveyor's, published by whichever comes first.
+    async fn publish_shared(
+        &self,
+        call: &Attempt,
+        runs: &Runs,
+        stream_ms: i64,
+        seen: Seen,
+    ) -> Result<Sent, Refused> {
+        let bridge = &self.bridge;
+        let cell = {
+            let mut shared = bridge.shared.lock();
+            Arc::clone(shared.entry(self.run).or_default())
+        };
+        let publish = || async {
+            if let Some(known) = bridge.shared_before(self.run, stream_ms).await? {
+                return Ok(known);
+            }
+            let body = self.body(call, runs, None).await?;
+            let subject = resource_subject(&self.kind);
+            let sequence = bridge.publish(subject, None, body).await;
+            sequence.map_err(Refused::from)
+        };
+        let sequence = *cell.get_or_try_init(publish).await?;
+        Ok(Sent {
+            sequence,
+            stream_ms,
+            consumer_ms: seen.made_ms,
+            is_shared: true,
+            answers_before: 0,
+        })
+    }
+
+    /// How many answers were on the broker before this attempt goes out. Only of a driver of Conveyor's that has had one of
+    /// this run before is there anything that could be taken for its answer.
+    async fn answers_before(&self, call: &Attempt) -> Result<u64, BridgeError> {
+        if self.entry.wire == Wire::Default {
+            return Ok(0);
+        }
+        let steps = call.context.steps();
+        let had = |step: &StepSummary| step.driver == *self.driver;
+        let earlier: u32 = steps
+            .iter()
+            .filter(|step| had(step))
+            .map(|step| step.attempts)
+            .sum();
+        if earlier <= 1 {
+            return Ok(0);
+        }
+        let stream = self.bridge.jetstream.get_stream(RESULTS_STREAM).await;
+        let stream = stream.map_err(|error| request("show its answers")(&error))?;
+        Ok(stream.cached_info().state.last_sequence)
+    }
+
+    /// The message's JSON; of no attempt where all drivers of a kind share it.
+    async fn body(
+        &self,
+        call: &Attempt,
+        runs: &Runs,
+        attempt: Option<u32>,
+    ) -> Result<Vec<u8>, Refused> {
+        let request = &call.request;
+        let steps = call.context.steps();
+        let (mut outputs, mut left, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
+        for step in steps.iter().filter(|step| step.has_output) {
+            let text = call.context.output(&step.step_id).await.map_err(fault)?;
+            let Some(text) = text else { continue };
+            if bytes + text.len() > OUTPUTS_BYTES_MAX {
+                left.push(step.step_id.clone());
+                continue;
+            }
+            bytes += text.len();
+            let output = serde_json::from_str::<Value>(&text).unwrap_or_default();
+            outputs.insert(step.step_id.clone(), output);
+        }
+        let stored = runs.load(self.run).await.map_err(BridgeError::from)?;
+        let run = stored.as_ref().map(|stored| &stored.run);
+        let keeps = |step: &str| self.entry.wire == Wire::Conveyor || outputs.contains_key(step);
+        let results = match run {
+            Some(run) => driver_results(runs, run, keeps)
+                .await
+                .map_err(BridgeError::from)?,
+            None => Map::new(),
+        };
+        let token = attempt.map(|attempt| self.bridge.tokens.of(self.run, self.step, attempt));
+        let packed = attempt.zip(token.as_deref());
+        let packed = packed.map(|(attempt, token)| pack(&self.step_id, attempt, token));
+        let payload = payload(&request.resource, results, packed);
+        let is_later = run.is_some_and(|run| {
+            let done = run.steps.iter().take(self.step as usize);
+            done.filter(|step| step.state.is_ended()).count() > 0
+        });
+        let event = match self.entry.wire {
+            Wire::Conveyor if is_later && !self.is_alone => "process",
+            Wire::Default | Wire::Conveyor => request.event.as_str(),
+        };
+        let own = attempt
+            .zip(token)
+            .map(|(attempt, token)| DispatchedAttempt {
+                step_id: self.step_id.to_string(),
+                attempt,
+                token,
+                key: request.info.key.clone(),
+                pipeline: request.info.pipeline.clone(),
+                kind: self.kind.to_string(),
+                deadline_ms: request
+                    .info
+                    .deadline_ms
+                    .unwrap_or_else(clock::now_ms)
+                    .saturating_add(self.timeout_ms),
+                timeout_ms: self.timeout_ms,
+                with: object(&request.with),
+                config: self.entry.config.clone(),
+                context: call.context.values().clone(),
+                steps: steps
+                    .iter()
+                    .map(|step| DispatchedStep {
+                        id: step.step_id.clone(),
+                        driver: step.driver.clone(),
+                        status: step.status.to_owned(),
+                    })
+                    .collect(),
+                outputs,
+                outputs_left: left,
+                workspace: self
+                    .workspace
+                    .as_ref()
+                    .map(|path| path.display().to_string()),
+                out: self.out.as_ref().map(|path| path.display().to_string()),
+                machine: MACHINE.clone(),
+                traceparent: request.info.traceparent.clone(),
+            });
+        let dispatch = Dispatch {
+            event: event.to_owned(),
+            payload,
+            id: new_resource_id(),
+            run_id: self.run.to_string(),
+            attempt: own,
+        };
+        let body = serde_json::to_vec(&dispatch).expect("it has string keys");
+        let most = self.bridge.connection.client.max_payload();
+        if most > 0 && body.len() > most {
+            return Err(Refused::Attempt(format!(
+                "the message for driver `{}` has {} bytes, and the broker takes {most} (`max_payload`); let earlier steps leave less, or raise it",
+                self.driver,
+                body.len()
+            )));
+        }
+        Ok(body)
+    }
+}
+
+/// Why an attempt is not on its way.
+enum Refused {
+    /// It cannot be made at all.
+    Attempt(String),
+    /// The broker is not there, or not as it has to be: later.
+    Broker(BridgeError),
+}
+
+impl From<BridgeError> for Refused {
+    fn from(error: BridgeError) -> Self {
+        Refused::Broker(error)
+    }
+}
+
+fn fault(error: anyhow::Error) -> Refused {
+    Refused::Broker(BridgeError::Request {
+        doing: "get an output from the store".to_owned(),
+        why: format!("{error:#}"),
+    })
+}
+
+/// The resource's JSON text, with what its drivers answered and what an answer has to echo.
+fn payload(resource: &str, results: Map<String, Value>, packed: Option<String>) -> String {
+    let mut resource = object(resource);
+    let metadata = resource
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(metadata) = metadata {
+        metadata.extend(results);
+        if let Some(packed) = packed {
+            metadata.insert("beltline".to_owned(), packed.into());
+        }
+    }
+    Value::Object(resource).to_string()
+}
+
+fn object(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+impl Perform for NativeStep {
+    fn admit(&self) -> BoxFuture<'static, Option<Admission>> {
+        ready(None).boxed()
+    }
+
+    fn attempt(self: Arc<Self>, attempt: Attempt) -> BoxFuture<'static, anyhow::Result<Performed>> {
+        async move { self.hand_over(&attempt).await }.boxed()
+    }
+
+    fn cancel(&self, attempt: u32) {
+        self.bridge
+            .tell_to_stop(self.run, &self.step_id, attempt, false);
+    }
+
+    fn withdraw(&self, attempt: u32) -> BoxFuture<'static, ()> {
+        let (bridge, run, step) = (Arc::clone(&self.bridge), self.run, self.step);
+        async move {
+            let is_it = |out: &Out| out.attempt == attempt;
+            let out = {
+                let mut outs = bridge.outs.lock();
+                let found = outs.get(run, step).is_some_and(is_it);
+                found.then(|| outs.remove(run, step)).flatten()
+            };
+            if let Some(out) = out {
+                bridge.take_back(run, &out).await;
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Bridge {
+    /// Publishes a message, and returns its place in the stream.
+    async fn publish(
+        &self,
+        subject: String,
+        key: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<u64, BridgeError> {
+        if !self.connection.is_there() {
+            return Err(BridgeError::Request {
+                doing: format!("take a message on `{subject}`"),
+                why: "it is not there".to_owned(),
+            });
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            headers.insert(KEY_HEADER, key);
+        }
+        headers.insert("Nats-Expected-Stream", MESSAGES_STREAM);
+        let doing = || request(format!("take a message on `{subject}`"));
+        let published = async {
+            let sent = self
+                .jetstream
+                .publish_with_headers(subject.clone(), headers, body.into())
+                .await
+                .map_err(|error| doing()(&error))?;
+            sent.await.map_err(|error| doing()(&error))
+        };
+        match tokio::time::timeout(REQUEST_TIME_MAX, published).await {
+            Ok(published) => Ok(published?.sequence),
+            Err(_) => Err(BridgeError::Request {
+                doing: format!("take a message on `{subject}`"),
+                why: "there was no answer in time".to_owned(),
+            }),
+        }
+    }
+
+    /// Writes down where a message is. It is not synced: where that is lost, the attempt is handed over once more.
+    async fn write_down(
+        &self,
+        run: RunId,
+        step: u32,
+        attempt: u32,
+        sent: Sent,
+    ) -> Result<(), BridgeError> {
+        let record = DispatchRecord {
+            attempt,
+            sequence: sent.sequence,
+            stream_ms: sent.stream_ms,
+            consumer_ms: sent.consumer_ms,
+            shared: sent.is_shared,
+            answers_before: sent.answers_before,
+        };
+        let batch = Batch::new().put(dispatch_key(run, step), encode(&record));
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    /// The message that an attempt is in, where it was published before.
+    async fn dispatched(
+        &self,
+        run: RunId,
+        step: u32,
+        attempt: u32,
+    ) -> Result<Option<Sent>, BridgeError> {
+        let key = dispatch_key(run, step);
+        let Some(found) = self.store.get(&key).await? else {
+            return Ok(None);
+        };
+        let record: DispatchRecord = decode(&key, &found.value).map_err(RunsError::from)?;
+        Ok((record.attempt == attempt).then(|| record.into()))
+    }
+
+    /// The message that drivers of a run share, where one was published before.
+    async fn shared_before(&self, run: RunId, stream_ms: i64) -> Result<Option<u64>, BridgeError> {
+        let prefix = format!("dispatch/{run}/");
+        let found = self
+            .store
+            .scan(&prefix, None, Order::Ascending, 1_000)
+            .await?;
+        for one in found {
+            let record: DispatchRecord = decode(&one.key, &one.value).map_err(RunsError::from)?;
+            if record.shared && record.stream_ms == stream_ms {
+                return Ok(Some(record.sequence));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a message off the stream, and tells whoever has it that its time is over.
+    pub(super) async fn take_back(&self, run: RunId, out: &Out) {
+        self.tell_to_stop(run, &out.step_id, out.attempt, true);
+        let Some(sent) = out.sent.filter(|sent| !sent.is_shared) else {
+            return;
+        };
+        if sent.stream_ms != self.streams.lock().messages_ms || !self.connection.is_there() {
+            return;
+        }
+        if let Ok(stream) = self.jetstream.get_stream_no_info(MESSAGES_STREAM).await {
+            // It may have been acknowledged, and be gone.
+            let _ = stream.delete_message(sent.sequence).await;
+        }
+    }
+
+    /// A run is over, or nobody's: whatever of it is out is taken back.
+    pub(crate) async fn take_back_run(&self, run: RunId) {
+        let outs = self.outs.lock().remove_run(run);
+        self.shared.lock().remove(&run);
+        for out in outs {
+            self.take_back(run, &out).await;
+        }
+    }
+
+    fn tell_to_stop(&self, run: RunId, step_id: &str, attempt: u32, force: bool) {
+        let run_id = run.to_string();
+        let cancel = beltline_wire::Cancel {
+            step_id: Some(step_id.to_owned()),
+            attempt: Some(attempt),
+            force,
+            run_id: run_id.clone(),
+        };
+        let client = self.connection.client.clone();
+        let body = serde_json::to_vec(&cancel).expect("it has string keys");
+        let subject = beltline_wire::subjects::cancel_subject(&run_id);
+        // Who is not there to hear it finds his answer worth nothing.
+        tokio::spawn(async move { client.publish(subject, body.into()).await });
+    }
+}
+
+impl From<DispatchRecord> for Sent {
+    fn from(record: DispatchRecord) -> Self {
+        Sent {
+            sequence: record.sequence,
+            stream_ms: record.stream_ms,
+            consumer_ms: record.consumer_ms,
+            is_shared: record.shared,
+            answers_before: record.answers_before,
+        }
+    }
+}
+
+fn dispatch_key(run: RunId, step: u32) -> String {
+    format!("dispatch/{run}/{step}")
+}

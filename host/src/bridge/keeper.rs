@@ -1,0 +1,216 @@
+//! Looks after what is out: that the broker still has it, and whether drivers have taken it.
+
+use super::consumers::LOOK;
+use super::outs::{Busy, Out};
+use super::{Bridge, BridgeError};
+use crate::owner::Owner;
+use crate::runner::{Answered, Told};
+use beltline_engine::{Answer, Failure, FailureKind, Input, RunId};
+use futures::StreamExt;
+use futures::stream;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs that are told of at once that drivers have taken their attempts.
+const TOLD_AT_ONCE: usize = 64;
+
+/// Between two tries to listen.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the broker tells of itself.
+#[derive(Debug, Deserialize)]
+struct Advisory {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    consumer: String,
+    #[serde(default)]
+    stream_seq: u64,
+    #[serde(default)]
+    deliveries: u64,
+}
+
+/// A request that somebody has made.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    subject: String,
+    #[serde(default)]
+    client: Asker,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Asker {
+    #[serde(default)]
+    id: u64,
+}
+
+impl Bridge {
+    /// Looks after it for as long as the host is there.
+    pub(super) async fn keep(self: Arc<Self>) {
+        let mut made = self.connection.made();
+        let mut taken = Vec::new();
+        let Some(mut served) = self.owner().map(|owner| owner.registry().changes()) else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = made.changed() => self.consumers.forget(),
+                Ok(()) = served.changed() => {}
+                () = self.look.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let Some(owner) = self.owner() else { return };
+            if !self.connection.is_there() {
+                continue;
+            }
+            // Whoever answers within a look is never told of as running: most do.
+            self.tell_taken(&owner, std::mem::take(&mut taken)).await;
+            let natives = owner.registry().natives();
+            let busy = self.outs.lock().busy();
+            if busy.is_empty()
+                && natives
+                    .iter()
+                    .all(|(name, _)| self.consumers.is_known(name))
+            {
+                continue;
+            }
+            let names: Vec<_> = natives.iter().map(|(name, _)| name.clone()).collect();
+            if let Err(error) = self.make_sure_of_streams(&names).await {
+                tracing::warn!(error = %crate::text::chain(&error), "the streams cannot be used");
+                continue;
+            }
+            // A driver finds its consumer there before there is anything for it.
+            for (name, entry) in natives {
+                if !self.consumers.is_known(&name) {
+                    let _ = self
+                        .make_sure_of_consumer(&name, &entry, &BTreeSet::new())
+                        .await;
+                }
+            }
+            for one in busy {
+                if let Ok(found) = self.look_at(&owner, &one).await {
+                    taken.extend(found);
+                }
+            }
+        }
+    }
+
+    /// Looks at one driver's consumer. Returns what it has taken since the last look.
+    async fn look_at(
+        &self,
+        owner: &Arc<Owner>,
+        busy: &Busy,
+    ) -> Result<Vec<(RunId, Out)>, BridgeError> {
+        self.consumers.forget_one(&busy.driver);
+        let seen = self
+            .make_sure_of_consumer(&busy.driver, &busy.entry, &busy.kinds)
+            .await?;
+        let stream_ms = self.streams.lock().messages_ms;
+        let lost = self.outs.lock().lost(&busy.driver, stream_ms, seen);
+        for (run, out) in lost {
+            owner.again(run, out.step, out.attempt);
+        }
+        Ok(self.outs.lock().take_up_to(&busy.driver, stream_ms, seen))
+    }
+
+    async fn tell_taken(&self, owner: &Arc<Owner>, taken: Vec<(RunId, Out)>) {
+        let still_out = |(run, out): &(RunId, Out)| {
+            let outs = self.outs.lock();
+            outs.get(*run, out.step)
+                .is_some_and(|now| now.attempt == out.attempt)
+        };
+        let taken = taken.into_iter().filter(still_out).map(|(run, out)| {
+            let delivered = Input::Delivered {
+                step: out.step,
+                attempt: out.attempt,
+            };
+            async move { owner.ask(run, delivered).await }
+        });
+        // Where one cannot be told, its time to be taken goes on, and the answer counts all the same.
+        let told = stream::iter(taken).buffer_unordered(TOLD_AT_ONCE);
+        told.for_each(|_| std::future::ready(())).await;
+    }
+
+    /// Hears when a driver changes its consumer, of which the broker tells as of any request.
+    pub(super) async fn listen_to_requests(self: Arc<Self>) {
+        loop {
+            if let Ok(mut told) = self
+                .connection
+                .client
+                .subscribe("$JS.EVENT.ADVISORY.API")
+                .await
+            {
+                while let Some(message) = told.next().await {
+                    let Ok(asked) = serde_json::from_slice::<Asked>(&message.payload) else {
+                        continue;
+                    };
+                    let own = "$JS.API.CONSUMER.CREATE.messages.";
+                    let consumer = asked.subject.strip_prefix(own);
+                    if let Some(consumer) = consumer.filter(|_| asked.client.id != self.client_id())
+                    {
+                        let driver = consumer.split('.').next().unwrap_or_default();
+                        self.consumers.forget_one(driver);
+                        self.look.notify_one();
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn client_id(&self) -> u64 {
+        self.connection.client.server_info().client_id
+    }
+
+    /// Hears when a consumer is made or deleted, and when a message was delivered as often as it may be.
+    pub(super) async fn listen_to_advisories(self: Arc<Self>) {
+        let subject = "$JS.EVENT.ADVISORY.CONSUMER.*.messages.>";
+        loop {
+            if let Ok(mut told) = self.connection.client.subscribe(subject).await {
+                while let Some(message) = told.next().await {
+                    let Some(owner) = self.owner() else { return };
+                    if let Ok(advisory) = serde_json::from_slice(&message.payload) {
+                        self.hear(&owner, &advisory).await;
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn hear(&self, owner: &Arc<Owner>, advisory: &Advisory) {
+        self.consumers.forget_one(&advisory.consumer);
+        if !advisory.kind.ends_with("max_deliver") {
+            self.look.notify_one();
+            return;
+        }
+        let found = self.outs.lock().at(&advisory.consumer, advisory.stream_seq);
+        let Some((run, out)) = found else { return };
+        let reason = format!(
+            "its message was delivered {} times and never acknowledged: the driver dies of it, or does not acknowledge",
+            advisory.deliveries
+        );
+        let answered = Answered {
+            step: out.step,
+            attempt: out.attempt,
+            told: Told {
+                answer: Answer::Failed(Failure::new(FailureKind::Limit, reason)),
+                output: None,
+                requeue_after_ms: None,
+            },
+            is_fenced: true,
+        };
+        match owner.answered(run, answered).await {
+            Ok(_) => {
+                self.answered(run, out.step, out.attempt);
+                self.take_back(run, &out).await;
+            }
+            Err(error) => {
+                tracing::warn!(%run, error = %crate::text::chain(&error), "a message that kills its driver could not be told of");
+            }
+        }
+    }
+}

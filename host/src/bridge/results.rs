@@ -1,0 +1,383 @@
+//! Answers of native drivers: found out which attempt each is to, folded, made durable, and only then acknowledged.
+//!
+//! Answers of runs that this host has not are another's. Those that are not taken are written down with the reason.
+
+use super::outs::Out;
+use super::streams::stamp_ms;
+use super::token::{Tokens, unpack};
+use super::{Bridge, BridgeError, request};
+use crate::clock;
+use crate::documents::Token;
+use crate::owner::{Owner, OwnerError};
+use crate::records::{IgnoredRecord, encode};
+use crate::runner::{Answered, Told};
+use crate::runs::StoredRun;
+use crate::store::{Batch, Order};
+use crate::text;
+use crate::wasm::MESSAGE_BYTES;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::{AckKind, Message};
+use beltline_engine::{Answer, Failure, FailureKind, Placement, RunId, StepState};
+use beltline_wire::subjects::{RESULT_SUBJECT, RESULTS_STREAM};
+use beltline_wire::{DriverFailure, DriverOutcome, DriverResult, OUTPUT_BYTES_MAX};
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Answers that are in hand at once.
+const IN_HAND_MAX: usize = 512;
+
+/// The longest answer that is read: an output, a resource, and room for the rest.
+const RESULT_BYTES_MAX: usize = 1 << 20;
+
+/// How many answers of a run are written down that were not taken.
+const IGNORED_MAX: usize = 100;
+
+/// Between two tries to have answers delivered.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long an answer waits for the lines that came before it.
+const LINES_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A host that has not been there for so long is forgotten by the broker.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How long the broker waits for an acknowledgement before it delivers once more.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+
+impl Bridge {
+    /// Takes answers for as long as the host is there.
+    pub(super) async fn take_results(self: Arc<Self>) {
+        let room = Arc::new(Semaphore::new(IN_HAND_MAX));
+        loop {
+            match self.messages_of(RESULTS_STREAM, RESULT_SUBJECT).await {
+                Ok(mut messages) => {
+                    while let Some(Ok(message)) = messages.next().await {
+                        let permit = Arc::clone(&room).acquire_owned().await;
+                        let bridge = Arc::clone(&self);
+                        tokio::spawn(async move {
+                            bridge.take(message).await;
+                            drop(permit);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %text::chain(&error), "answers cannot be had");
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The messages of one of the streams that every host has a durable consumer of its own on.
+    pub(super) async fn messages_of(
+        &self,
+        stream: &str,
+        filter: &str,
+    ) -> Result<pull::Stream, BridgeError> {
+        let name = format!("belt-{}", self.host);
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: 10_000,
+            filter_subject: filter.to_owned(),
+            inactive_threshold: FORGOTTEN,
+            ..pull::Config::default()
+        };
+        let consumer = self
+            .jetstream
+            .create_consumer_on_stream(config, stream)
+            .await;
+        let consumer = consumer
+            .map_err(|error| request(format!("make consumer `{name}` of `{stream}`"))(&error))?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(IN_HAND_MAX)
+            .heartbeat(Duration::from_secs(5))
+            .messages()
+            .await;
+        messages.map_err(|error| request(format!("deliver from `{stream}`"))(&error))
+    }
+
+    async fn take(self: Arc<Self>, message: Message) {
+        let Some(owner) = self.owner() else { return };
+        match self.taken(&owner, &message).await {
+            Ok(()) => _ = message.ack().await,
+            Err(error) => {
+                tracing::warn!(error = %text::chain(&error), "an answer could not be taken, and will come again");
+                let _ = message.ack_with(AckKind::Nak(Some(PAUSE))).await;
+            }
+        }
+    }
+
+    async fn taken(&self, owner: &Arc<Owner>, message: &Message) -> Result<(), OwnerError> {
+        let (sequence, at_ms) = place(message);
+        let result = match parse(&message.payload) {
+            Ok(result) => result,
+            Err(why) => {
+                self.count_ignored();
+                tracing::warn!(sequence, why, "what came is no answer");
+                return Ok(());
+            }
+        };
+        // What hosts tell of their own steps is for those who watch.
+        if result.host.is_some() {
+            return Ok(());
+        }
+        self.saw(&result.driverresult.driver);
+        let Ok(run) = result.run_id.parse::<RunId>() else {
+            self.count_ignored();
+            return Ok(());
+        };
+        let Some(outs) = self.open_of(owner, run).await? else {
+            return Ok(());
+        };
+        let (out, is_fenced) = match choose(&self.tokens, run, &outs, &result, sequence) {
+            Ok(chosen) => chosen,
+            Err(why) => return self.ignore(run, sequence, at_ms, &result, why).await,
+        };
+        self.until_logged(result.log_sequence).await;
+        let answered = Answered {
+            step: out.step,
+            attempt: out.attempt,
+            told: told(&result.driverresult),
+            is_fenced,
+        };
+        if !owner.answered(run, answered).await? {
+            let why = "its attempt has ended".to_owned();
+            return self.ignore(run, sequence, at_ms, &result, why).await;
+        }
+        self.answered(run, out.step, out.attempt);
+        Ok(())
+    }
+
+    /// An attempt is out no more.
+    pub(super) fn answered(&self, run: RunId, step: u32, attempt: u32) {
+        let mut outs = self.outs.lock();
+        if outs
+            .get(run, step)
+            .is_some_and(|out| out.attempt == attempt)
+        {
+            outs.remove(run, step);
+        }
+        if outs.of_run(run).is_empty() {
+            self.shared.lock().remove(&run);
+        }
+    }
+
+    /// The attempts of a run that are out, from the book or, before it is taken up, from the store; `None` where there is no
+    /// such run here.
+    async fn open_of(&self, owner: &Owner, run: RunId) -> Result<Option<Vec<Out>>, OwnerError> {
+        let outs = self.outs.lock().of_run(run).to_vec();
+        if !outs.is_empty() {
+            return Ok(Some(outs));
+        }
+        let Some(stored) = owner.runs().load(run).await? else {
+            return Ok(None);
+        };
+        Ok(Some(self.open_in(owner, &stored)))
+    }
+
+    fn open_in(&self, owner: &Owner, stored: &StoredRun) -> Vec<Out> {
+        let steps = (0_u32..).zip(stored.run.plan.steps.iter().zip(&stored.run.steps));
+        let open = steps.filter_map(|(index, (plan, step))| {
+            let attempt = match step.state {
+                StepState::Waiting { attempt, .. }
+                | StepState::Running {
+                    attempt,
+                    placement: Placement::Native,
+                    ..
+                } => attempt,
+                StepState::Running { .. }
+                | StepState::Pending
+                | StepState::Retrying { .. }
+                | StepState::Succeeded { .. }
+                | StepState::Failed { .. }
+                | StepState::Skipped { .. }
+                | StepState::Cancelled { .. }
+                | StepState::TimedOut { .. } => return None,
+            };
+            Some(Out {
+                step: index,
+                step_id: plan.id.as_str().into(),
+                attempt,
+                driver: plan.driver.as_str().into(),
+                entry: owner
+                    .registry()
+                    .native(&stored.record.config, &plan.driver)?,
+                kind: stored.record.kind.as_str().into(),
+                sent: None,
+                is_taken: false,
+            })
+        });
+        open.collect()
+    }
+
+    async fn until_logged(&self, sequence: Option<u64>) {
+        if let Some(sequence) = sequence {
+            let mut logged = self.logged.subscribe();
+            let until = logged.wait_for(|logged| *logged >= sequence);
+            let _ = tokio::time::timeout(LINES_TIME_MAX, until).await;
+        }
+    }
+
+    async fn ignore(
+        &self,
+        run: RunId,
+        sequence: u64,
+        at_ms: i64,
+        result: &DriverResult,
+        reason: String,
+    ) -> Result<(), OwnerError> {
+        self.count_ignored();
+        let driver = text::cut(&result.driverresult.driver, 100);
+        tracing::info!(%run, driver, reason, "an answer was not taken");
+        let prefix = format!("ignored/{run}/");
+        let known = self
+            .store
+            .keys(&prefix, None, Order::Ascending, IGNORED_MAX)
+            .await?;
+        if known.len() >= IGNORED_MAX {
+            return Ok(());
+        }
+        let record = IgnoredRecord {
+            at_ms: u64::try_from(at_ms).unwrap_or_else(|_| clock::now_ms()),
+            driver,
+            step: result.step_id.as_ref().map(|step| text::cut(step, 100)),
+            attempt: result.attempt,
+            reason,
+        };
+        let batch = Batch::new().put(format!("{prefix}{sequence:020}"), encode(&record));
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+}
+
+/// Its place in the stream, and when it came there.
+fn place(message: &Message) -> (u64, i64) {
+    message.info().map_or((0, 0), |info| {
+        (info.stream_sequence, stamp_ms(info.published))
+    })
+}
+
+fn parse(payload: &[u8]) -> Result<DriverResult, String> {
+    if payload.len() > RESULT_BYTES_MAX {
+        return Err(format!(
+            "it has {} bytes; at most {RESULT_BYTES_MAX} are read",
+            payload.len()
+        ));
+    }
+    serde_json::from_slice(payload).map_err(|error| error.to_string())
+}
+
+/// The attempt that an answer is to, and whether it shows that; else why it is none's.
+fn choose(
+    tokens: &Tokens,
+    run: RunId,
+    outs: &[Out],
+    result: &DriverResult,
+    sequence: u64,
+) -> Result<(Out, bool), String> {
+    let driver = &result.driverresult.driver;
+    let packed = result.resource.pointer("/metadata/beltline");
+    let packed = packed.and_then(|packed| packed.as_str()).and_then(unpack);
+    let own = match (&result.step_id, result.attempt, &result.token) {
+        (Some(step), Some(attempt), Some(token)) => Some((step.as_str(), attempt, token.as_str())),
+        (None | Some(_), None | Some(_), None | Some(_)) => None,
+    };
+    if let Some((step, attempt, token)) = own.or(packed) {
+        let mut outs = outs.iter();
+        let out = outs.find(|out| &*out.step_id == step && out.attempt == attempt);
+        let out = out.ok_or_else(|| format!("attempt {attempt} of step `{step}` is not open"))?;
+        if !tokens.is_of(token, run, out.step, attempt) {
+            return Err("its token is not that of the attempt".to_owned());
+        }
+        if *driver != *out.driver {
+            return Err(format!("the step is driver `{}`'s", out.driver));
+        }
+        return Ok((out.clone(), true));
+    }
+    let mut of_driver = outs.iter().filter(|out| *out.driver == **driver);
+    let fits = |out: &&Out| {
+        let step = result.step_id.as_ref();
+        step.is_none_or(|step| **step == *out.step_id)
+            && result.attempt.is_none_or(|attempt| attempt == out.attempt)
+    };
+    let out = match (of_driver.next(), of_driver.next()) {
+        (None, _) => return Err("the run has no open attempt of its driver".to_owned()),
+        (Some(_), Some(_)) => {
+            return Err(
+                "it has no token, and the run has several open attempts of its driver".to_owned(),
+            );
+        }
+        (Some(one), None) => one,
+    };
+    if out.entry.token == Token::Required {
+        return Err("it has no token, and belt.yaml says `token: required`".to_owned());
+    }
+    if !fits(&out) {
+        return Err("it names an attempt that is not open".to_owned());
+    }
+    let before = out.sent.map_or(0, |sent| sent.answers_before);
+    if sequence <= before {
+        return Err("it is older than the attempt".to_owned());
+    }
+    Ok((out.clone(), false))
+}
+
+/// What the engine is told of an answer.
+fn told(outcome: &DriverOutcome) -> Told {
+    let message = text::cut(&outcome.message, MESSAGE_BYTES);
+    if !outcome.success {
+        let failure = Failure::new(kind(outcome), message);
+        return failed(failure);
+    }
+    let output = Some(&outcome.data)
+        .filter(|data| !data.is_null())
+        .map(|data| data.to_string());
+    if let Some(output) = output
+        .as_ref()
+        .filter(|output| output.len() > OUTPUT_BYTES_MAX)
+    {
+        let reason = format!(
+            "over its output limit of {OUTPUT_BYTES_MAX} bytes: it left {}",
+            output.len()
+        );
+        return failed(Failure::new(FailureKind::Limit, reason));
+    }
+    Told {
+        answer: Answer::Succeeded {
+            message,
+            output: output.is_some(),
+        },
+        output: output.map(Into::into),
+        requeue_after_ms: outcome.requeue_after_ms,
+    }
+}
+
+fn failed(failure: Failure) -> Told {
+    Told {
+        answer: Answer::Failed(failure),
+        output: None,
+        requeue_after_ms: None,
+    }
+}
+
+/// A failure that does not say how may be tried again.
+fn kind(outcome: &DriverOutcome) -> FailureKind {
+    let after_ms = outcome.retry_after_ms;
+    match (outcome.failure, outcome.retryable) {
+        (Some(DriverFailure::Permanent), _) | (None, Some(false)) => FailureKind::Permanent,
+        (Some(DriverFailure::Retryable), _) | (None, Some(true) | None) => {
+            FailureKind::Retryable { after_ms }
+        }
+        (Some(DriverFailure::Cancelled), _) => FailureKind::Cancelled,
+        (Some(DriverFailure::Other), _) => FailureKind::Other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

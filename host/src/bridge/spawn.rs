@@ -1,0 +1,269 @@
+//! A nats-server of the host's own: a child on loopback with a random password, its data under the state folder.
+//!
+//! It ends with the host. One that a killed host has left is taken over; its address and its password stay the same, so that
+//! drivers find it again.
+
+use super::BridgeError;
+use crate::durable;
+use crate::state::StateFolder;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// How long the server may take to start, and to end.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How often another port is tried.
+const PORTS_MAX: usize = 5;
+
+/// The longest message: a resource, outputs, and both once more as text in JSON.
+const PAYLOAD_MAX: &str = "8MB";
+
+/// A server that is there.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Where, password included.
+    pub url: String,
+    /// The file that has it.
+    pub url_file: PathBuf,
+    /// Whether it was there before.
+    pub is_adopted: bool,
+    pid: Pid,
+    child: Option<Child>,
+}
+
+/// Where and by what password it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    port: u16,
+    password: String,
+}
+
+impl Address {
+    fn url(&self) -> String {
+        format!("nats://belt:{}@127.0.0.1:{}", self.password, self.port)
+    }
+
+    fn parse(url: &str) -> Option<Address> {
+        let (password, port) = url
+            .trim()
+            .strip_prefix("nats://belt:")?
+            .rsplit_once("@127.0.0.1:")?;
+        Some(Address {
+            port: port.parse().ok()?,
+            password: password.to_owned(),
+        })
+    }
+
+    fn answers(&self) -> bool {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        TcpStream::connect_timeout(&address, TIME_MAX).is_ok()
+    }
+}
+
+/// Starts a server, or takes over the one that is left.
+///
+/// # Errors
+/// Where there is none on PATH, or it does not start.
+pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
+    let folder = state.root().join("nats");
+    durable::make_folder(&folder).map_err(io("make", &folder))?;
+    let url_file = folder.join("url");
+    let known = fs::read_to_string(&url_file).ok();
+    let known = known.as_deref().and_then(Address::parse);
+    if let Some(address) = &known
+        && let Some(pid) = running(&folder)
+        && address.answers()
+    {
+        return Ok(Spawned {
+            url: address.url(),
+            url_file,
+            is_adopted: true,
+            pid,
+            child: None,
+        });
+    }
+    let password = match &known {
+        Some(address) => address.password.clone(),
+        None => random()?,
+    };
+    let mut port = known.map(|address| address.port);
+    for _ in 0..PORTS_MAX {
+        let address = Address {
+            port: match port.take() {
+                Some(port) => port,
+                None => free_port().map_err(io("listen in", &folder))?,
+            },
+            password: password.clone(),
+        };
+        if let Some(child) = start(&folder, &address)? {
+            let url = address.url();
+            write_secret(&url_file, &url)?;
+            let pid = Pid::from_child(&child);
+            let child = Some(child);
+            return Ok(Spawned {
+                url,
+                url_file,
+                is_adopted: false,
+                pid,
+                child,
+            });
+        }
+    }
+    Err(BridgeError::Settings(format!(
+        "nats-server does not start; `{}` says why",
+        folder.join("log").display()
+    )))
+}
+
+/// Starts it there; `None` where it ends at once, as it does where somebody else has the port.
+fn start(folder: &Path, address: &Address) -> Result<Option<Child>, BridgeError> {
+    let config = folder.join("server.conf");
+    write_secret(&config, &settings(folder, address))?;
+    let log = folder.join("log");
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&log)
+        .map_err(io("write", &log))?;
+    let mut command = Command::new("nats-server");
+    command.arg("-c").arg(&config).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(log);
+    let mut child = command.spawn().map_err(|error| {
+        BridgeError::Settings(format!(
+            "`--nats spawn` starts the `nats-server` on PATH, and there is none that starts ({error}); install it (Debian: nats-server), or name a server with --nats URL"
+        ))
+    })?;
+    let rounds = TIME_MAX.as_millis() / PAUSE.as_millis();
+    for _ in 0..rounds {
+        if address.answers_now() {
+            return Ok(Some(child));
+        }
+        if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return Ok(None);
+        }
+        thread::sleep(PAUSE);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Ok(None)
+}
+
+impl Address {
+    /// Whether it is this server that listens there: it greets first.
+    fn answers_now(&self) -> bool {
+        use std::io::Read;
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let Ok(mut stream) = TcpStream::connect_timeout(&address, PAUSE) else {
+            return false;
+        };
+        let _ = stream.set_read_timeout(Some(TIME_MAX));
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting).is_ok() && &greeting == b"INFO"
+    }
+}
+
+fn settings(folder: &Path, address: &Address) -> String {
+    let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
+    format!(
+        "listen: \"127.0.0.1:{}\"\nmax_payload: {PAYLOAD_MAX}\npid_file: {}\njetstream {{ store_dir: {} }}\nauthorization {{ user: belt, password: {:?} }}\n",
+        address.port,
+        quoted(folder.join("pid")),
+        quoted(folder.join("data")),
+        address.password,
+    )
+}
+
+/// The process of a server with these settings, where it runs.
+fn running(folder: &Path) -> Option<Pid> {
+    let text = fs::read_to_string(folder.join("pid")).ok()?;
+    let pid = Pid::from_raw(text.trim().parse().ok()?)?;
+    test_kill_process(pid).ok()?;
+    // The number may be another's by now.
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+    let config = folder.join("server.conf");
+    let config = config.as_os_str().as_encoded_bytes();
+    let is_it = line.split(|byte| *byte == 0).any(|part| part == config);
+    is_it.then_some(pid)
+}
+
+fn free_port() -> std::io::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn random() -> Result<String, BridgeError> {
+    let mut bytes = [0; 24];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
+        |error| BridgeError::Settings(format!("the system gives no randomness: {error}")),
+    )?;
+    let mut text = String::new();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
+}
+
+/// A file that nobody else reads.
+fn write_secret(path: &Path, text: &str) -> Result<(), BridgeError> {
+    let _ = fs::remove_file(path);
+    let file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(io("write", path))
+}
+
+fn io(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> BridgeError {
+    let doing = format!("cannot {doing} `{}`", path.display());
+    move |error| BridgeError::Settings(format!("{doing}: {error}"))
+}
+
+impl Drop for Spawned {
+    /// Ends the server, so that what it has is on disk.
+    fn drop(&mut self) {
+        let _ = kill_process(self.pid, Signal::TERM);
+        let rounds = TIME_MAX.as_millis() / PAUSE.as_millis();
+        for _ in 0..rounds {
+            let has_ended = match &mut self.child {
+                Some(child) => child.try_wait().is_ok_and(|ended| ended.is_some()),
+                None => test_kill_process(self.pid).is_err(),
+            };
+            if has_ended {
+                return;
+            }
+            thread::sleep(PAUSE);
+        }
+        let _ = kill_process(self.pid, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_was_written() {
+        let address = Address {
+            port: 4222,
+            password: "abc".to_owned(),
+        };
+        assert_eq!(Address::parse(&address.url()), Some(address));
+        for other in ["", "nats://127.0.0.1:1", "nats://belt:p@10.0.0.1:4222"] {
+            assert_eq!(Address::parse(other), None);
+        }
+    }
+}

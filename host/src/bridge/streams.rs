@@ -1,0 +1,136 @@
+//! The three streams: made where they are not there, read back, and refused by name where they are not as they must be.
+
+use super::{Bridge, BridgeError, request};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use beltline_wire::subjects::{LOGS_STREAM, MESSAGES_STREAM, RESULTS_STREAM, driver_subjects};
+use std::time::Duration;
+
+/// How long answers and lines are kept on the broker: for hosts that were away, and for those who watch.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The most that answers, and lines, take there.
+const KEPT_BYTES: i64 = 1 << 30;
+
+/// The streams that this host has made sure of.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// When `messages` was made, by the broker's clock: a message of an older one is gone.
+    pub(super) messages_ms: i64,
+    subjects: Vec<String>,
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn stamp_ms(time: async_nats::datetime::DateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+}
+
+impl Bridge {
+    /// Makes sure of the streams, and that the messages of these drivers go into theirs.
+    pub(super) async fn make_sure_of_streams(&self, drivers: &[String]) -> Result<(), BridgeError> {
+        let mut subjects: Vec<String> = ["resources.>", "events.>", "drivers.>"]
+            .map(str::to_owned)
+            .into();
+        subjects.extend(drivers.iter().map(|driver| driver_subjects(driver)));
+        let messages = Config {
+            name: MESSAGES_STREAM.to_owned(),
+            subjects,
+            retention: RetentionPolicy::Interest,
+            storage: StorageType::File,
+            ..Config::default()
+        };
+        let messages = self.stream(messages).await?;
+        for (name, subject) in [(RESULTS_STREAM, "pipelines.>"), (LOGS_STREAM, "logs.>")] {
+            let config = Config {
+                name: name.to_owned(),
+                subjects: vec![subject.to_owned()],
+                retention: RetentionPolicy::Limits,
+                storage: StorageType::File,
+                discard: DiscardPolicy::Old,
+                max_age: KEPT,
+                max_bytes: KEPT_BYTES,
+                ..Config::default()
+            };
+            self.stream(config).await?;
+        }
+        *self.streams.lock() = Known {
+            messages_ms: stamp_ms(messages.created),
+            subjects: messages.config.subjects,
+        };
+        Ok(())
+    }
+
+    /// Makes sure that the messages of a driver go into the stream.
+    pub(super) async fn make_sure_of_subject(&self, driver: &str) -> Result<(), BridgeError> {
+        let subject = driver_subjects(driver);
+        if self.streams.lock().subjects.contains(&subject) {
+            return Ok(());
+        }
+        self.make_sure_of_streams(&[driver.to_owned()]).await
+    }
+
+    /// Makes one, or adds the subjects that it lacks; other hosts have theirs in it.
+    async fn stream(&self, wanted: Config) -> Result<Info, BridgeError> {
+        let name = wanted.name.clone();
+        let found = self.jetstream.get_or_create_stream(wanted.clone()).await;
+        let found = found.map_err(|error| request(format!("make stream `{name}`"))(&error))?;
+        let mut info = found.cached_info().clone();
+        check(&wanted, &info.config)?;
+        let lacks = |info: &Info| {
+            let has = |subject: &String| info.config.subjects.contains(subject);
+            let lacking = wanted.subjects.iter().filter(|subject| !has(subject));
+            lacking.cloned().collect::<Vec<_>>()
+        };
+        let lacking = lacks(&info);
+        if !lacking.is_empty() {
+            let mut config = info.config.clone();
+            config.subjects.extend(lacking);
+            let updated = self.jetstream.update_stream(config).await;
+            info = updated.map_err(|error| {
+                request(format!("add the subjects of drivers to stream `{name}`"))(&error)
+            })?;
+            if let Some(subject) = lacks(&info).first() {
+                return Err(differs(&name, format!("does not take `{subject}`")));
+            }
+        }
+        Ok(info)
+    }
+}
+
+/// Whether a stream is as it has to be. Bounds and age are the operator's.
+fn check(wanted: &Config, found: &Config) -> Result<(), BridgeError> {
+    let name = &wanted.name;
+    let retention = |config: &Config| format!("{:?}", config.retention).to_lowercase();
+    if found.retention != wanted.retention {
+        let why = format!(
+            "has retention `{}` and needs `{}`; remove it, so that it is made anew (`nats stream rm {name}`)",
+            retention(found),
+            retention(wanted)
+        );
+        return Err(differs(name, why));
+    }
+    let refused = [
+        (found.sealed, "is sealed"),
+        (found.no_ack, "acknowledges nothing"),
+        (found.deny_delete, "lets no message be deleted"),
+        (
+            found.storage != StorageType::File,
+            "is kept in memory alone",
+        ),
+    ];
+    for (is_so, why) in refused {
+        if is_so {
+            let why =
+                format!("{why}; remove it, so that it is made anew (`nats stream rm {name}`)");
+            return Err(differs(name, why));
+        }
+    }
+    Ok(())
+}
+
+fn differs(name: &str, why: String) -> BridgeError {
+    BridgeError::Differs {
+        what: "stream",
+        name: name.to_owned(),
+        why,
+    }
+}

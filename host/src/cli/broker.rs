@@ -1,0 +1,114 @@
+//! How native drivers are reached: the arguments of `belt up` and `belt run` that name a broker.
+
+use super::output;
+use super::stop::Stop;
+use crate::bridge::spawn::{Spawned, spawn};
+use crate::bridge::{BridgeError, NatsSettings};
+use crate::owner::Owner;
+use crate::state::StateFolder;
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The broker.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct BrokerArgs {
+    /// The NATS server over which native drivers are reached, or `spawn` for one of its own
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BELT_NATS",
+        help_heading = "Native drivers"
+    )]
+    nats: Option<String>,
+    /// The file with credentials for it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BELT_NATS_CREDS",
+        requires = "nats",
+        help_heading = "Native drivers"
+    )]
+    nats_creds: Option<PathBuf>,
+    /// The file with certificates of those who may have signed its own
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BELT_NATS_CA",
+        requires = "nats",
+        help_heading = "Native drivers"
+    )]
+    nats_ca: Option<PathBuf>,
+    /// The file with this host's own certificate
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BELT_NATS_CERT",
+        requires = "nats_key",
+        help_heading = "Native drivers"
+    )]
+    nats_cert: Option<PathBuf>,
+    /// The file with its key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BELT_NATS_KEY",
+        requires = "nats_cert",
+        help_heading = "Native drivers"
+    )]
+    nats_key: Option<PathBuf>,
+}
+
+impl BrokerArgs {
+    /// Whether one is named.
+    pub(super) fn is_given(&self) -> bool {
+        self.nats.is_some()
+    }
+
+    /// Starts the broker where it is to be one of the host's own, and connects. What is returned ends it when dropped.
+    pub(super) async fn connect(
+        &self,
+        owner: &Arc<Owner>,
+        state: &StateFolder,
+    ) -> Result<Option<Spawned>, Stop> {
+        let Some(url) = &self.nats else {
+            return Ok(None);
+        };
+        let spawned = (url == "spawn").then(|| spawn(state)).transpose()?;
+        if let Some(spawned) = &spawned {
+            let (file, verb) = (
+                spawned.url_file.display(),
+                match spawned.is_adopted {
+                    true => "was left here and goes on",
+                    false => "is started",
+                },
+            );
+            output::notice(&format!(
+                "a nats-server {verb}; its URL, password included, is in {file}"
+            ));
+        }
+        let settings = NatsSettings {
+            url: spawned
+                .as_ref()
+                .map_or_else(|| url.clone(), |spawned| spawned.url.clone()),
+            creds: self.nats_creds.clone(),
+            tls_ca: self.nats_ca.clone(),
+            tls_own: self.nats_cert.clone().zip(self.nats_key.clone()),
+        };
+        owner.connect(settings).await?;
+        Ok(spawned)
+    }
+}
+
+impl From<BridgeError> for Stop {
+    fn from(error: BridgeError) -> Self {
+        match error {
+            BridgeError::Settings(_) => Stop::invalid(anyhow::Error::from(error)),
+            BridgeError::Connect { .. }
+            | BridgeError::Request { .. }
+            | BridgeError::Differs { .. }
+            | BridgeError::Old { .. }
+            | BridgeError::Runs(_) => Stop::fault(error),
+        }
+    }
+}
