@@ -15,6 +15,7 @@ mod resume;
 mod resync;
 mod sweep;
 mod timers;
+mod turns;
 
 pub use error::OwnerError;
 pub use feed::{Feed, HeldFeed, Marks};
@@ -43,6 +44,7 @@ use std::thread;
 use timers::Timers;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
+use turns::Turns;
 
 /// Runs under way at once. One that waits for its turn costs a line in a queue.
 pub const SLOTS: usize = 256;
@@ -81,6 +83,7 @@ pub struct Owner {
     carried: Mutex<Carried>,
     timers: Timers,
     feeds: Arc<Feeds>,
+    turns: Turns,
     metrics: Arc<Metrics>,
     /// Told whenever a run is no longer under way.
     changes: watch::Sender<()>,
@@ -114,6 +117,7 @@ impl Owner {
             carried: Mutex::new(Carried::default()),
             timers: Timers::default(),
             feeds: Arc::default(),
+            turns: Turns::default(),
             metrics: Arc::default(),
             changes: watch::Sender::new(()),
             runtime: runtime.handle().clone(),

@@ -133,7 +133,8 @@ impl Runs {
             .await?)
     }
 
-    /// Writes what differs between two states of a run, if its head is still as it was loaded.
+    /// Writes what differs between two states of a run, if its head is still as it was loaded, and in the same commit
+    /// what is to be true along with it.
     ///
     /// # Errors
     /// The store's; [`StoreError::Conflict`] where somebody else has moved the run.
@@ -142,8 +143,9 @@ impl Runs {
         before: &StoredRun,
         after: &Run,
         traces: &Traces,
+        along: Batch,
     ) -> Result<Revision, RunsError> {
-        let batch = Batch::new().expect(head_key(after.id), before.head);
+        let batch = along.expect(head_key(after.id), before.head);
         Ok(self
             .store
             .commit(state(batch, Some(&before.run), before, after, traces))

@@ -69,21 +69,17 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     }
 }
 
-/// A JSON body of a plain form.
-pub(super) struct Json<T>(pub(super) T);
+/// A JSON body of a plain form, which may be left out as a whole, and its bytes.
+pub(super) struct Json<T>(pub(super) T, pub(super) Bytes);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
-        parse_or_default(&bytes).map(Json)
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        Ok(Json(parse(text)?, bytes))
     }
-}
-
-/// The same of a text that may be left out as a whole.
-pub(super) fn parse_or_default<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    parse(if bytes.is_empty() { b"{}" } else { bytes })
 }
 
 /// A plain form from JSON text; what is wrong names the field.

@@ -2,6 +2,7 @@
 
 use super::body::{InPath, InQuery, Json};
 use super::events::{AfterQuery, Frames, after, sse};
+use super::idempotency::{Kept, Key, Keyed, once};
 use super::watched::Watched;
 use super::{Problem, Shared};
 use crate::clock;
@@ -173,12 +174,28 @@ pub(super) async fn find(
 }
 
 /// Append a line to a run's log, as Conveyor's drivers do
-#[utoipa::path(post, path = "/logs", tag = "logs", request_body = ConveyorLog,
+///
+/// With a key the answer is kept once the line is there. A crash between the two has a repeat append the line again: a line is
+/// there twice rather than not at all.
+#[utoipa::path(post, path = "/logs", tag = "logs", params(Key), request_body = ConveyorLog,
     responses((status = 201, description = "the line", body = ConveyorLog), Problem))]
 pub(super) async fn append(
     State(owner): State<Shared>,
-    Json(mut log): Json<ConveyorLog>,
+    key: Key,
+    Json(log, bytes): Json<ConveyorLog>,
 ) -> Result<Response, Problem> {
+    let keyed = key.of("/logs", &bytes);
+    let appended = once(&owner, keyed, |owner, keyed| async move {
+        keep(&owner, log, keyed.as_ref()).await
+    });
+    Ok(appended.await?.into_response())
+}
+
+async fn keep(
+    owner: &Shared,
+    mut log: ConveyorLog,
+    keyed: Option<&Keyed>,
+) -> Result<Kept, Problem> {
     let id: RunId = log
         .runid
         .parse()
@@ -205,7 +222,8 @@ pub(super) async fn append(
     }
     RunLog::of(&owner.state().logs(), id).append(line);
     owner.said(id);
-    Ok((StatusCode::CREATED, axum::Json(log)).into_response())
+    let kept = Kept::json(StatusCode::CREATED, &log);
+    kept.after(owner, keyed).await
 }
 
 /// What a run's drivers say, live, as Conveyor has it

@@ -2,7 +2,7 @@
 
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
-use super::idempotency::{self, Kept, Key, Once};
+use super::idempotency::{Kept, Key, along, once};
 use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
@@ -47,11 +47,11 @@ pub(super) async fn create(
         let answer = conveyor_answer(accepted, "created");
         Kept::json(StatusCode::CREATED, &answer).of_run(accepted.stored.run.id)
     };
-    let answer = match idempotency::once(&owner, keyed, &mut order, render).await? {
-        Once::Now(accepted) => render(&accepted),
-        Once::Before(kept) => kept,
-    };
-    Ok(answer.into_response())
+    let made = once(&owner, keyed, move |owner, keyed| async move {
+        order.along = along(keyed, render);
+        Ok(render(&owner.order(order).await?))
+    });
+    Ok(made.await?.into_response())
 }
 
 /// The resources of a kind, by name

@@ -29,8 +29,8 @@ pub enum Named<T> {
     Inline(T),
 }
 
-/// Adds to the commit that makes a run.
-pub type Along = Arc<dyn Fn(Batch, &Accepted) -> Batch + Send + Sync>;
+/// Adds to the commit that makes or moves a run.
+pub type Along<T = Accepted> = Arc<dyn Fn(Batch, &T) -> Batch + Send + Sync>;
 
 /// What somebody wants to run.
 #[derive(Clone)]
@@ -127,10 +127,10 @@ impl Owner {
     ///
     /// # Errors
     /// Those of what is done.
-    pub async fn apart<T: Send + 'static>(
+    pub async fn apart<T: Send + 'static, E: From<OwnerError> + Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, OwnerError>> + Send + 'static,
-    ) -> Result<T, OwnerError> {
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E> {
         let done = self.runtime.spawn(work);
         done.await.map_err(|_| OwnerError::Panicked)?
     }

@@ -111,7 +111,7 @@ impl Owner {
         Ok(true)
     }
 
-    /// Has an ended run go on in a new round. That is durable when this returns.
+    /// Has an ended run go on in a new round, which it returns. That is durable then; `along` adds to its commit.
     ///
     /// # Errors
     /// [`OwnerError::Conflict`] where it has not ended or has no such step, or what it needs is not there.
@@ -120,9 +120,10 @@ impl Owner {
         id: RunId,
         from: Option<&str>,
         anew: &Anew,
-    ) -> Result<(), OwnerError> {
+        along: Option<Along<StoredRun>>,
+    ) -> Result<StoredRun, OwnerError> {
         for _ in 0..RACES_MAX {
-            match self.try_retry(id, from, anew).await {
+            match self.try_retry(id, from, anew, along.as_ref()).await {
                 // Somebody else has had it go on meanwhile: the next look says so.
                 Err(error) if error.lost_race().is_some() => {}
                 done => return done,
@@ -136,7 +137,8 @@ impl Owner {
         id: RunId,
         from: Option<&str>,
         anew: &Anew,
-    ) -> Result<(), OwnerError> {
+        along: Option<&Along<StoredRun>>,
+    ) -> Result<StoredRun, OwnerError> {
         let mut stored = self.stored(id).await?;
         let from = from.map(|step| step_index(&stored, step)).transpose()?;
         let input = Input::Retry { from };
@@ -157,11 +159,11 @@ impl Owner {
         // Whoever sees its end may ask before its runner is out of the books.
         let _ = tokio::time::timeout(LEAVE_TIME_MAX, self.until_left(id)).await;
         self.hold(id, &line_of(&stored.record.kind, &stored.record.resource))?;
-        match self.fold_retry(&mut stored, input).await {
+        match self.fold_retry(&mut stored, &input, along).await {
             Ok(()) => {
                 self.carried.lock().made(id, false);
                 self.fill();
-                Ok(())
+                Ok(stored)
             }
             Err(error) => {
                 self.carried.lock().ended(id);
@@ -170,17 +172,26 @@ impl Owner {
         }
     }
 
-    async fn fold_retry(&self, stored: &mut StoredRun, input: Input) -> Result<(), OwnerError> {
+    async fn fold_retry(
+        &self,
+        stored: &mut StoredRun,
+        input: &Input,
+        along: Option<&Along<StoredRun>>,
+    ) -> Result<(), OwnerError> {
         let epoch = stored.run.head.epoch.saturating_add(1);
-        for input in [Input::Claim { epoch }, input] {
-            self.fold(stored, &input).await?;
-        }
+        self.fold(stored, &Input::Claim { epoch }, None).await?;
+        self.fold(stored, input, along).await?;
         self.runs.store().sync(stored.head).await?;
         Ok(())
     }
 
     /// Folds one input into a run that nobody moves, and writes it.
-    async fn fold(&self, stored: &mut StoredRun, input: &Input) -> Result<(), OwnerError> {
+    async fn fold(
+        &self,
+        stored: &mut StoredRun,
+        input: &Input,
+        along: Option<&Along<StoredRun>>,
+    ) -> Result<(), OwnerError> {
         let Some(after) = stored.run.on(input, clock::now_ms()) else {
             return Ok(());
         };
@@ -188,8 +199,16 @@ impl Owner {
             events: events(Some(&stored.run), &after),
             ..Traces::default()
         };
-        stored.head = self.runs.save(stored, &after, &traces).await?;
-        stored.run = Arc::new(after);
+        let moved = StoredRun {
+            run: Arc::new(after),
+            ..stored.clone()
+        };
+        let along = along.map_or_else(Batch::new, |add| add(Batch::new(), &moved));
+        let head = self.runs.save(stored, &moved.run, &traces, along);
+        *stored = StoredRun {
+            head: head.await?,
+            ..moved
+        };
         Ok(())
     }
 
@@ -302,7 +321,7 @@ impl Owner {
             return Ok(false);
         }
         let mut stored = stored.clone();
-        self.fold(&mut stored, &Input::Tick).await?;
+        self.fold(&mut stored, &Input::Tick, None).await?;
         self.runs.store().sync(stored.head).await?;
         self.feed(stored.run.id).begin(&stored.run);
         Ok(stored.run.is_ended())
