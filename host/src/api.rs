@@ -14,6 +14,7 @@ mod idempotency;
 mod logs;
 mod out;
 mod pipelines;
+mod places;
 mod problem;
 mod resources;
 mod runs;

@@ -3,6 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, Keyed, once};
+use super::places::Place;
 use super::{Problem, Shared};
 use crate::catalog::{DefinitionRecord, define, remove_definition};
 use crate::documents::{Definition, Document, check_definition};
@@ -169,7 +170,10 @@ fn check(document: &Document<Definition>) -> Result<(), Problem> {
     let found = check_definition(document);
     match found.is_empty() {
         true => Ok(()),
-        false => Err(OwnerError::Invalid(found).into()),
+        false => Err(Problem::misfits(
+            Place::Itself(""),
+            &document.misfits(&found, ""),
+        )),
     }
 }
 

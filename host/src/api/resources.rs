@@ -3,6 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, along, once};
+use super::places::Places;
 use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
@@ -49,7 +50,9 @@ pub(super) async fn create(
     };
     let made = once(&owner, keyed, move |owner, keyed| async move {
         order.along = along(keyed, render);
-        Ok(render(&owner.order(order).await?))
+        let accepted = owner.order(order).await;
+        let accepted = accepted.map_err(|error| Problem::of(&error, Places::RESOURCE))?;
+        Ok(render(&accepted))
     });
     Ok(made.await?.into_response())
 }
@@ -124,7 +127,8 @@ pub(super) async fn put(
         // What drivers answered is not the client's to keep.
         document.value.metadata.retain(|key, _| !is_result(key));
         if document.spec != was.spec || document.pipeline != was.pipeline {
-            let accepted = owner.order_apart(order(document)).await?;
+            let accepted = owner.order_apart(order(document)).await;
+            let accepted = accepted.map_err(|error| Problem::of(&error, Places::RESOURCE))?;
             return Ok(Json(conveyor_answer(&accepted, "updated")));
         }
         let mut record = found.record.clone();

@@ -8,6 +8,7 @@ use super::body::{InPath, InQuery, Json, JsonBytes, document, parse};
 use super::changes::limited;
 use super::guard::Via;
 use super::idempotency::{Kept, Key, Once, along, once};
+use super::places::Places;
 use super::{Problem, Shared};
 use crate::documents::{Document, Override, Pipeline, Resource, parse_duration};
 use crate::owner::{Accepted, Anew, InPlace, Named, Owner, OwnerError, RunOrder, Workspace};
@@ -151,13 +152,16 @@ pub(super) async fn create(
     let key = key.of("/runs", &bytes);
     let new: NewRun = parse(&bytes)?;
     let mut order = order(via, new)?;
+    let places = Places::of(&order);
     let render = |accepted: &Accepted| {
         let view = created(accepted);
         Kept::json(StatusCode::CREATED, &view).of_run(accepted.stored.run.id)
     };
     let made = once(&owner, key, move |owner, keyed| async move {
         order.along = along(keyed, render);
-        Ok(Box::new(owner.order(order).await?))
+        let accepted = owner.order(order).await;
+        let accepted = accepted.map_err(|error| Problem::of(&error, places))?;
+        Ok(Box::new(accepted))
     });
     let stored = match (made.await?, wait) {
         (Once::Now(accepted), None) => return Ok(render(&accepted).into_response()),

@@ -4,11 +4,9 @@
 //! all of it is there, durably, or nothing.
 
 use super::{HeldFeed, Owner, OwnerError, blocking};
-use crate::catalog::{
-    self, DefinitionRecord, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource,
-};
+use crate::catalog::{self, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource};
 use crate::digest::Digest;
-use crate::documents::{self, Document, Override, Pipeline, Resource, apply_overrides, check_run};
+use crate::documents::{Document, Override, Pipeline, Resource, apply_overrides, misfits};
 use crate::launch::{Launch, Order, Prepared, Subject, new_id};
 use crate::runs::StoredRun;
 use crate::store::{Batch, Revision};
@@ -170,10 +168,8 @@ impl Owner {
         if !is_checked {
             let kind = &resource.resource;
             if order.in_place.is_none() {
-                return Err(OwnerError::Field {
-                    field: "/resource",
-                    why: format!("kind `{kind}` has no definition; apply one first"),
-                });
+                let why = format!("kind `{kind}` has no definition; apply one first");
+                return Err(OwnerError::resource("/resource", why));
             }
             notes.push(format!(
                 "no definition of `{kind}` was given, so the spec is unchecked"
@@ -261,9 +257,9 @@ impl Owner {
     /// The pipeline that a resource names.
     async fn named_pipeline(&self, name: &str) -> Result<Pipeline, OwnerError> {
         let found = self.catalog.pipeline(name).await?;
-        let found = found.ok_or_else(|| OwnerError::Field {
-            field: "/pipeline",
-            why: format!("there is no pipeline `{name}`; apply it first"),
+        let found = found.ok_or_else(|| {
+            let why = format!("there is no pipeline `{name}`; apply it first");
+            OwnerError::resource("/pipeline", why)
         })?;
         Ok(found.record.pipeline)
     }
@@ -321,30 +317,13 @@ impl Owner {
             }
         };
         if !(fits && fits_pipeline) {
-            self.explain(resource, pipeline, definition.as_ref())?;
+            let definition = definition.as_ref().map(|found| &found.record.definition);
+            let found = misfits(resource, pipeline, definition);
+            if !found.is_empty() {
+                return Err(OwnerError::Resource(found));
+            }
         }
         Ok(definition.is_some())
-    }
-
-    /// Says what is wrong with a resource, in words.
-    fn explain(
-        &self,
-        resource: &Resource,
-        pipeline: Option<&Pipeline>,
-        definition: Option<&Found<DefinitionRecord>>,
-    ) -> Result<(), OwnerError> {
-        let resource = Document::of(BODY, resource.clone());
-        let definition =
-            definition.map(|found| Document::of("definition", found.record.definition.clone()));
-        let pipeline = pipeline.map(|pipeline| Document::of("pipeline", pipeline.clone()));
-        let found = match (&pipeline, &definition) {
-            (Some(pipeline), definition) => {
-                check_run(pipeline, &resource, definition.as_ref(), None)
-            }
-            (None, Some(definition)) => documents::check_resource(&resource, definition),
-            (None, None) => return Ok(()),
-        };
-        Ok(found.into_result()?)
     }
 
     async fn prepare(
@@ -371,9 +350,6 @@ impl Owner {
         }
     }
 }
-
-/// The name of what a client sends, in messages.
-pub(super) const BODY: &str = "body.json";
 
 impl Change {
     /// To what somebody wishes, from what was found.

@@ -218,7 +218,7 @@ impl Registry {
             return Ok(Arc::clone(&self.served().config));
         }
         let config = refresh::read_config(path)?.ok_or_else(|| OwnerError::Field {
-            field: "/config",
+            field: "/local/config",
             why: format!(
                 "`{}` has no `drivers`; name the operator's file with --config",
                 path.display()
