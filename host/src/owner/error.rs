@@ -40,8 +40,8 @@ pub enum OwnerError {
         /// What is wrong with it, and the next move.
         why: String,
     },
-    /// A driver is being compiled for the first time.
-    #[error("a driver of the pipeline is still being compiled; try again in a moment")]
+    /// A driver is being compiled for the first time, or may be about to go.
+    #[error("a driver of the pipeline is still being compiled or removed; try again in a moment")]
     Unready,
     /// There is no such thing.
     #[error("there is no {what} `{name}`")]

@@ -3,6 +3,7 @@
 //! Owns what is checked on the way, and that the resource, the pipeline and the run are written in one commit: either
 //! all of it is there, durably, or nothing.
 
+use super::registry::Taking;
 use super::{HeldFeed, Owner, OwnerError, blocking};
 use crate::catalog::{self, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource};
 use crate::digest::Digest;
@@ -175,9 +176,11 @@ impl Owner {
                 "no definition of `{kind}` was given, so the spec is unchecked"
             ));
         }
-        let prepared = self.prepare(pipeline, &resource.resource, order).await?;
+        let (taking, prepared) = self.prepare(pipeline, &resource.resource, order).await?;
         notes.extend(lacks(&prepared));
-        self.run_of(change, along, &prepared, order, notes).await
+        let accepted = self.run_of(change, along, &prepared, order, notes).await;
+        drop(taking);
+        accepted
     }
 
     async fn run_of(
@@ -331,7 +334,7 @@ impl Owner {
         pipeline: Option<Pipeline>,
         kind: &str,
         order: &RunOrder,
-    ) -> Result<Arc<Prepared>, OwnerError> {
+    ) -> Result<(Taking, Arc<Prepared>), OwnerError> {
         let mut pipeline = match pipeline {
             Some(pipeline) => pipeline,
             None => self.registry.listening(kind, order.in_place.as_ref())?,
@@ -343,9 +346,10 @@ impl Owner {
             )),
             None => self.registry.prepared(self, pipeline).await,
             Some(place) => {
+                let taking = self.registry.take(&pipeline).await?;
                 let owner = Arc::clone(self);
                 let prepared = move || owner.registry.prepared_by(&owner, pipeline, &place);
-                blocking(prepared).await?
+                Ok((taking, blocking(prepared).await??))
             }
         }
     }

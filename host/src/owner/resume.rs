@@ -152,6 +152,7 @@ impl Owner {
             Some(refusal) => return Err(OwnerError::Conflict(refusal.to_string())),
         }
         anew.apply(&mut stored);
+        let _taking = self.registry.take(&stored.pipeline).await?;
         self.reopen(stored.clone()).await?;
         if anew.is_given() {
             self.runs.amend(&stored).await?;
@@ -226,6 +227,7 @@ impl Owner {
         let mut stored = self.stored(id).await?;
         anew.apply(&mut stored);
         let config = stored.record.config.clone();
+        let _taking = self.registry.take(&stored.pipeline).await?;
         let entries = self.registry.entries_of(&config)?;
         let used = launch::same(&stored, &entries, &self.state)?;
         let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;

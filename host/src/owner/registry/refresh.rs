@@ -46,6 +46,8 @@ pub(super) struct Refresh {
     /// Held while something is looked at, read or compiled.
     seen: Mutex<Seen>,
     wished: Mutex<Wished>,
+    /// Held while what clients have put changes, and until that is served.
+    changing: tokio::sync::Mutex<()>,
 }
 
 /// What is to be served.
@@ -129,14 +131,7 @@ impl Owner {
         name: &str,
         bytes: Vec<u8>,
     ) -> Result<(Digest, bool), OwnerError> {
-        let served = self.registry.served();
-        let known = served.drivers.get(name);
         self.check_not_configured(name)?;
-        if known.is_none() && served.drivers.len() >= PUT_MAX {
-            let why = format!("there are {PUT_MAX} drivers, which is the limit; delete one");
-            return Err(OwnerError::Conflict(why));
-        }
-        let is_new = known.is_none();
         let owner = Arc::clone(self);
         let keep = move || -> Result<Digest, OwnerError> {
             let digest = drivers::inspect(&bytes)?.digest;
@@ -144,6 +139,14 @@ impl Owner {
             Ok(digest)
         };
         let digest = blocking(keep).await??;
+        let _changing = self.registry.refresh.changing.lock().await;
+        self.check_not_configured(name)?;
+        let served = self.registry.served();
+        let is_new = !served.drivers.contains_key(name);
+        if is_new && served.drivers.len() >= PUT_MAX {
+            let why = format!("there are {PUT_MAX} drivers, which is the limit; delete one");
+            return Err(OwnerError::Conflict(why));
+        }
         let record = PutRecord {
             digest,
             at_ms: clock::now_ms(),
@@ -154,15 +157,30 @@ impl Owner {
         Ok((digest, is_new))
     }
 
-    /// Removes a driver that a client has put.
+    /// Removes a driver that a client has put. New runs that want it wait until that is decided.
     ///
     /// # Errors
     /// One that is not there, is the operator's, or is named by a run that has not ended.
     pub async fn delete_driver(self: &Arc<Self>, name: &str) -> Result<(), OwnerError> {
+        let _changing = self.registry.refresh.changing.lock().await;
         self.check_not_configured(name)?;
         let key = format!("{PUT}{name}");
         let found = self.store.get(&key).await?;
         let found = found.ok_or_else(|| OwnerError::not_found("driver", name))?;
+        // Nobody is made to wait for what is plain.
+        self.check_unused(name).await?;
+        let leaving = self.registry.leaving(name);
+        self.registry.until_taken().await?;
+        self.check_unused(name).await?;
+        let batch = Batch::new().expect(&key, found.revision).delete(&key);
+        self.catalog.commit(batch).await?;
+        self.republish().await?;
+        drop(leaving);
+        Ok(())
+    }
+
+    /// That every run that names a driver has ended.
+    async fn check_unused(&self, name: &str) -> Result<(), OwnerError> {
         for (id, _) in self.runs.open().await? {
             let record = self.runs.record(id).await?;
             if record.is_some_and(|record| record.drivers.contains_key(name)) {
@@ -170,9 +188,7 @@ impl Owner {
                 return Err(OwnerError::Conflict(why));
             }
         }
-        let batch = Batch::new().expect(&key, found.revision).delete(&key);
-        self.catalog.commit(batch).await?;
-        self.republish().await
+        Ok(())
     }
 
     fn check_not_configured(&self, name: &str) -> Result<(), OwnerError> {
@@ -195,7 +211,22 @@ impl Owner {
     }
 }
 
+/// A driver that may be about to go, until this is dropped.
+struct Leaving<'r>(&'r Registry);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.change(|served| served.leaving = None);
+    }
+}
+
 impl Registry {
+    /// Has new runs wait that want a driver.
+    fn leaving(&self, name: &str) -> Leaving<'_> {
+        self.change(|served| served.leaving = Some(name.to_owned()));
+        Leaving(self)
+    }
+
     /// Serves these drivers, each as soon as it is ready.
     fn publish(&self, path: &Path, config: Config, puts: BTreeMap<String, Digest>) {
         self.refresh.seen.lock().config = Stamp::of(path);
