@@ -170,7 +170,8 @@ fn a_driver_is_not_removed_from_under_a_run_that_was_accepted() {
         // Whatever was accepted has not ended, for it is held.
         assert!(
             made.is_empty() || !is_removed,
-            "round {round}: {made:?} {removed:?}"
+            "round {round}: {} were accepted",
+            made.len()
         );
         seen.insert(is_removed);
         for run in made {
