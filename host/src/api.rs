@@ -14,6 +14,7 @@ mod idempotency;
 mod logs;
 mod out;
 mod pipelines;
+mod places;
 mod problem;
 mod resources;
 mod runs;
@@ -23,6 +24,7 @@ mod watched;
 mod workspaces;
 
 pub use body::BODY_BYTES_MAX;
+pub use drivers::{DriverView, DriversView, NativeView};
 pub use guard::{Guard, Via};
 pub use out::OutFile;
 pub use problem::{FieldProblem, Problem};

@@ -253,6 +253,11 @@ impl Bridge {
         self.outs.lock().waiting()
     }
 
+    /// Messages that are open and that the broker has delivered more than once.
+    pub fn redelivered(&self) -> usize {
+        self.consumers.redelivered()
+    }
+
     /// How a native driver stands.
     pub fn state_of(&self, driver: &str) -> NativeState {
         let (pending, waiting) = self.outs.lock().of_driver(driver);

@@ -12,6 +12,7 @@ mod config;
 mod diagnostics;
 mod fields;
 mod json;
+mod misfit;
 mod names;
 mod overrides;
 mod pipeline;
@@ -35,6 +36,7 @@ pub use config::{
     Config, DriverEntry, Grants, Limits, NativeDriver, Retention, Token, WasmDriver, Wire,
 };
 pub use diagnostics::{Diagnostic, Diagnostics, Mark, Position};
+pub use misfit::{Misfit, misfits};
 pub use names::{NameError, RESERVED, check_name, check_subject_token, check_token, near};
 pub use overrides::{Override, OverrideError, apply_overrides};
 pub use pipeline::{
@@ -227,17 +229,6 @@ pub fn check_definition(definition: &Document<Definition>) -> Diagnostics {
 pub fn check_drivers(pipeline: &Document<Pipeline>, config: &Document<Config>) -> Diagnostics {
     let mut found = Vec::new();
     check::check_drivers(pipeline, config, &mut found);
-    Diagnostics::new(found)
-}
-
-/// Checks a resource against the definition of its kind.
-#[must_use]
-pub fn check_resource(
-    resource: &Document<Resource>,
-    definition: &Document<Definition>,
-) -> Diagnostics {
-    let mut found = Vec::new();
-    schema::check_resource(resource, definition, &mut found);
     Diagnostics::new(found)
 }
 

@@ -337,6 +337,13 @@ pub struct Places<'a> {
     pub bridge: Option<&'a Arc<Bridge>>,
 }
 
+impl<'a> Places<'a> {
+    /// In this process alone.
+    pub fn here(wasm: &'a WasmHost) -> Self {
+        Places { wasm, bridge: None }
+    }
+}
+
 /// Compiles each driver once.
 fn load_all(
     used: &BTreeMap<String, Resolved>,

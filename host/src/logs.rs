@@ -170,6 +170,21 @@ pub fn read_from(
     Ok(lines)
 }
 
+/// The last whole lines of a run's log, oldest first, of at most `bytes_max` bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_last(
+    folder: &Path,
+    run: impl fmt::Display,
+    bytes_max: u64,
+) -> Result<Vec<LogLine>, LogError> {
+    let run = run.to_string();
+    let begin = bytes(folder, &run).saturating_sub(bytes_max);
+    let lines = read_from(folder, &run, begin, bytes_max)?;
+    Ok(lines.into_iter().map(|(_, line)| line).collect())
+}
+
 /// How many bytes a run's log has; none where there is no log.
 pub fn bytes(folder: &Path, run: impl fmt::Display) -> u64 {
     std::fs::metadata(path(folder, run)).map_or(0, |found| found.len())
@@ -220,5 +235,29 @@ mod tests {
         RunLog::of(folder.path(), "r").append(line.clone());
         assert_eq!(read(folder.path(), "r").unwrap(), [line.clone(), line]);
         assert_eq!(read(folder.path(), "none").unwrap(), []);
+    }
+
+    #[test]
+    fn the_last_lines_are_whole_and_within_the_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = RunLog::of(folder.path(), "r");
+        let line = |nth: u64| LogLine {
+            at_ms: nth,
+            step: "build".into(),
+            attempt: 1,
+            level: Level::Info,
+            message: "hello".into(),
+            fields: Map::new(),
+        };
+        (1..=9).for_each(|nth| log.append(line(nth)));
+        let of_one = bytes(folder.path(), "r") / 9;
+        let last = |bytes_max| {
+            let lines = read_last(folder.path(), "r", bytes_max).unwrap();
+            lines.iter().map(|line| line.at_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(last(of_one * 2), [8, 9]);
+        assert_eq!(last(of_one * 3 - 1), [8, 9]);
+        assert_eq!(last(of_one - 1), [0; 0]);
+        assert_eq!(last(of_one * 100).len(), 9);
     }
 }

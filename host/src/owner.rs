@@ -16,6 +16,7 @@ mod resume;
 mod resync;
 mod sweep;
 mod timers;
+mod turns;
 
 pub use error::OwnerError;
 pub use feed::{Feed, HeldFeed, Marks};
@@ -45,6 +46,7 @@ use std::thread;
 use timers::Timers;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
+use turns::Turns;
 
 /// Runs under way at once. One that waits for its turn costs a line in a queue.
 pub const SLOTS: usize = 256;
@@ -83,6 +85,7 @@ pub struct Owner {
     carried: Mutex<Carried>,
     timers: Timers,
     feeds: Arc<Feeds>,
+    turns: Turns,
     metrics: Arc<Metrics>,
     /// Told whenever a run is no longer under way.
     changes: watch::Sender<()>,
@@ -118,6 +121,7 @@ impl Owner {
             carried: Mutex::new(Carried::default()),
             timers: Timers::default(),
             feeds: Arc::default(),
+            turns: Turns::default(),
             metrics: Arc::default(),
             changes: watch::Sender::new(()),
             runtime: runtime.handle().clone(),
@@ -190,6 +194,9 @@ impl Owner {
     /// What has been counted, in Prometheus's text form.
     pub fn metrics(&self) -> String {
         let under_way = self.under_way();
+        if let Some(bridge) = self.bridge() {
+            self.metrics.bridge(bridge);
+        }
         self.metrics
             .text(under_way, self.carries().saturating_sub(under_way))
     }

@@ -44,7 +44,7 @@ const ROOM_PAUSE: Duration = Duration::from_millis(500);
 const REST_MIN: Duration = Duration::from_secs(2);
 
 /// How long a run stays in memory whose attempts are others', where nobody waits for its slot: most answers come sooner.
-const STAY: Duration = Duration::from_secs(1);
+const STAY: Duration = Duration::from_millis(200);
 
 /// How long taking an attempt back may take. What cannot be reached by then finds its token worth nothing.
 const WITHDRAW_TIME_MAX: Duration = Duration::from_secs(2);

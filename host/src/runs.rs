@@ -27,8 +27,8 @@ use crate::digest::Digest;
 use crate::documents::Pipeline;
 use crate::plan;
 use crate::records::{
-    AttemptId, EventRecord, HeadRecord, LedgerRecord, OpenRecord, RecordError, RequeueRecord,
-    ResyncRecord, RunRecord, StepRecord, decode, encode,
+    AttemptId, EventRecord, HeadRecord, IgnoredRecord, LedgerRecord, OpenRecord, RecordError,
+    RequeueRecord, ResyncRecord, RunRecord, StepRecord, decode, encode,
 };
 use crate::store::{Batch, Order, Record, Revision, Store, StoreError};
 use beltline_engine::{End, Event, Head, Phase, Run, RunId, Step, StepState};
@@ -141,7 +141,8 @@ impl Runs {
             .await?)
     }
 
-    /// Writes what differs between two states of a run, if its head is still as it was loaded.
+    /// Writes what differs between two states of a run, if its head is still as it was loaded, and in the same commit
+    /// what is to be true along with it.
     ///
     /// # Errors
     /// The store's; [`StoreError::Conflict`] where somebody else has moved the run.
@@ -150,8 +151,9 @@ impl Runs {
         before: &StoredRun,
         after: &Run,
         traces: &Traces,
+        along: Batch,
     ) -> Result<Revision, RunsError> {
-        let batch = Batch::new().expect(head_key(after.id), before.head);
+        let batch = along.expect(head_key(after.id), before.head);
         Ok(self
             .store
             .commit(state(batch, Some(&before.run), before, after, traces))
@@ -341,6 +343,15 @@ impl Runs {
         self.scan(&format!("event/{id}/"))
             .await
             .map(|found| found.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// The answers of native drivers that were not taken, in the order in which they came.
+    ///
+    /// # Errors
+    /// The store's, or the name of a record that cannot be read.
+    pub async fn ignored(&self, id: RunId) -> Result<Vec<IgnoredRecord>, RunsError> {
+        let found = self.scan(&format!("ignored/{id}/")).await?;
+        Ok(found.into_iter().map(|(_, ignored)| ignored).collect())
     }
 
     /// What happened to a run after its revision `after`, oldest first, at most `limit` commits, each with the revision

@@ -11,7 +11,7 @@ use crate::clock::rfc3339;
 use crate::digest::Digest;
 use crate::documents::Grants;
 use crate::ledger::Ledger;
-use crate::records::{AttemptId, DriverRecord, EventRecord, LedgerRecord};
+use crate::records::{AttemptId, DriverRecord, EventRecord, IgnoredRecord, LedgerRecord};
 use crate::runs::StoredRun;
 use beltline_engine::{
     AttemptEnd, End, Event, Failure, Phase, Placement, Run, RunStatus, Step, StepState, StepStatus,
@@ -66,6 +66,9 @@ pub struct RunView {
     /// The run whose snapshots it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
+    /// Answers of native drivers that were not taken, the first of them; not in an outline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<IgnoredView>,
     /// Whether it has not ended and nobody carries it: its owner is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut_off: bool,
@@ -113,6 +116,35 @@ impl From<&DriverRecord> for RunDriverView {
             digest: record.digest,
             version: record.version.clone(),
             grants: record.grants,
+        }
+    }
+}
+
+/// An answer that was not taken.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct IgnoredView {
+    /// When it came, RFC 3339.
+    pub at: String,
+    /// Whose it is, as it says.
+    pub driver: String,
+    /// The step that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The attempt that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// Why not.
+    pub reason: String,
+}
+
+impl From<IgnoredRecord> for IgnoredView {
+    fn from(record: IgnoredRecord) -> Self {
+        IgnoredView {
+            at: rfc3339(record.at_ms),
+            driver: record.driver,
+            step: record.step,
+            attempt: record.attempt,
+            reason: record.reason,
         }
     }
 }
@@ -297,6 +329,7 @@ impl RunView {
             workspace: record.workspace.clone(),
             out: record.out.clone(),
             rerun_of: record.rerun_of.map(|id| id.to_string()),
+            ignored: Vec::new(),
             cut_off: false,
             since: None,
             notes: Vec::new(),

@@ -3,7 +3,7 @@
 
 use crate::belt::Bench;
 use beltline::documents::read_files;
-use beltline::launch::{self, Order, Subject};
+use beltline::launch::{self, Order, Places, Subject};
 use beltline::logs::{LogLine, LogSink};
 use beltline::runner::{Observer, Runner};
 use beltline::runs::Runs;
@@ -140,7 +140,8 @@ fn drive_timed(bench: &Bench) -> (Vec<Seen>, Counters, u64) {
     let wasm = WasmHost::new(HostSettings::default(), Arc::new(|_| {})).unwrap();
     let state = StateFolder::locate(Some(&bench.path("state"))).unwrap();
     state.make().unwrap();
-    let prepared = launch::prepare(pipeline, used, config, path, &wasm, &state).unwrap();
+    let prepared =
+        launch::prepare(pipeline, used, config, path, Places::here(&wasm), &state).unwrap();
     let launch = prepared.new_run(order, &state).unwrap();
     prepared.keep(&launch, &state).unwrap();
     let diary = Diary::default();

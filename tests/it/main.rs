@@ -78,3 +78,11 @@ mod up_resync;
 mod up_runs;
 mod up_slow;
 mod up_token;
+
+mod native;
+mod native_answers;
+mod native_broker;
+mod native_faults;
+mod native_registered;
+mod nats;
+mod proxy;

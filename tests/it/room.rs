@@ -3,7 +3,7 @@
 
 use crate::belt::{Bench, guest};
 use beltline::documents::read_files;
-use beltline::launch::{self, Order, Subject};
+use beltline::launch::{self, Order, Places, Subject};
 use beltline::logs::{LogLine, LogSink};
 use beltline::runner::{Ask, Observer, Runner};
 use beltline::runs::Runs;
@@ -133,7 +133,14 @@ impl Host {
         );
         let config = &documents.configs[0];
         let used = launch::resolve(&pipeline, config, &path, false).unwrap();
-        let prepared = launch::prepare(pipeline, used, config, path, &self.wasm, &self.state);
+        let prepared = launch::prepare(
+            pipeline,
+            used,
+            config,
+            path,
+            Places::here(&self.wasm),
+            &self.state,
+        );
         let prepared = prepared.unwrap();
         let launch = prepared.new_run(order, &self.state).unwrap();
         prepared.keep(&launch, &self.state).unwrap();

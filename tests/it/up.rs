@@ -149,8 +149,13 @@ impl Up {
 
     /// `kill -9`, and another one on the same state.
     pub fn killed_and_started(self, bench: &Bench) -> Up {
+        self.killed_and_started_with(bench, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn killed_and_started_with(self, bench: &Bench, more: &[&str]) -> Up {
         self.kill();
-        Up::start(bench)
+        Up::with(bench, more)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::belt::{Bench, guest};
 use crate::state_disk::Disk;
 use crate::up::{Up, id};
+use beltline::clock;
 use serde_json::json;
 use std::fs;
 
@@ -76,6 +77,41 @@ fn runs_that_were_kept_long_enough_go_with_all_that_was_theirs() {
     assert_eq!(kept["steps"][1]["attempts"].as_array().unwrap().len(), 1);
     assert!(log(&runs[2]).is_file());
     up.get("/resources/app/thing-0").is(200);
+}
+
+#[test]
+fn a_run_that_ended_too_long_ago_goes_and_a_younger_one_stays() {
+    let bench = bench("", &["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    let make = |name: &str| {
+        let body =
+            json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}});
+        let run = id(&up.post("/runs", &body).is(201));
+        up.ended(&run);
+        run
+    };
+    let (first, second) = (make("one"), make("two"));
+    assert_eq!(up.terminate().code, 0);
+    // The one that is over the count tells when the other has been looked at.
+    configure(&bench, "retention: {age: 1h, count: 1}", &["echo"]);
+    let up = Up::start(&bench);
+    up.until(&format!("/runs/{first}"), |found| found["status"] == 404);
+    up.get(&format!("/runs/{second}")).is(200);
+    assert_eq!(up.terminate().code, 0);
+
+    // It is swept at the start. As long as that is too early, it is started again.
+    configure(&bench, "retention: {age: 1s}", &["echo"]);
+    let give_up = clock::now_ms() + 60_000;
+    loop {
+        let up = Up::start(&bench);
+        let status = up.get(&format!("/runs/{second}")).status;
+        up.kill();
+        if status == 404 {
+            break;
+        }
+        assert!(clock::now_ms() < give_up, "it stays");
+    }
 }
 
 #[test]

@@ -67,6 +67,13 @@ fn the_document_has_every_route_and_every_route_answers_as_it_says() {
         }
     }
     references_lead_somewhere(&document, &document);
+    for (path, methods) in paths {
+        if let Some(post) = methods.get("post") {
+            let parameters = post["parameters"].as_array().unwrap();
+            let is_key = |one: &Value| one["name"] == "Idempotency-Key" && one["in"] == "header";
+            assert!(parameters.iter().any(is_key), "POST {path} takes no key");
+        }
+    }
 }
 
 fn references_lead_somewhere(document: &Value, part: &Value) {

@@ -4,8 +4,11 @@ use crate::belt::{Bench, guest};
 use crate::http::Answer;
 use crate::up::{Up, id, order};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 
@@ -115,4 +118,61 @@ fn a_driver_over_the_limit_is_refused_before_it_is_sent() {
     let said = connection.answer().unwrap().refused(413);
     assert!(said.contains("64 MiB"), "{said}");
     up.get("/health").is(200);
+}
+
+#[test]
+fn a_driver_is_not_removed_from_under_a_run_that_was_accepted() {
+    let bench = Bench::new(&["latch"]);
+    let up = Up::start(&bench);
+    let bring = || {
+        put(&up, "mine", &of("echo"));
+        up.ready("mine");
+    };
+    bring();
+    let steps = json!([{"id": "s", "driver": "latch"}, {"driver": "mine"}]);
+    up.line("line", steps);
+    let mut seen = BTreeSet::new();
+    for round in 0..100 {
+        let begin = Barrier::new(8);
+        let ask = |method: &str, path: &str, body: &str| {
+            let mut connection = up.connect();
+            begin.wait();
+            connection.ask(method, path, &[], body.as_bytes())
+        };
+        let make = |nth: usize| ask("POST", "/runs", &order(&format!("thing-{nth}")).to_string());
+        let remove = || ask("DELETE", "/drivers/mine", "");
+        let (made, removed) = thread::scope(|scope| {
+            let made = [0, 1, 2, 3].map(|nth| scope.spawn(move || make(nth)));
+            let removed = [(); 4].map(|()| scope.spawn(remove));
+            (
+                made.map(|one| one.join().unwrap()),
+                removed.map(|one| one.join().unwrap()),
+            )
+        });
+        for answer in &made {
+            assert!(matches!(answer.status, 201 | 400), "{answer:?}");
+        }
+        for answer in &removed {
+            assert!(matches!(answer.status, 204 | 404 | 409), "{answer:?}");
+        }
+        let made: Vec<_> = made.iter().filter(|one| one.status == 201).collect();
+        let is_removed = removed.iter().any(|one| one.status == 204);
+        // Whatever was accepted has not ended, for it is held.
+        assert!(
+            made.is_empty() || !is_removed,
+            "round {round}: {} were accepted",
+            made.len()
+        );
+        seen.insert(is_removed);
+        for run in made {
+            let run = run.is(201);
+            fs::write(Path::new(run["out"].as_str().unwrap()).join("s.open"), "").unwrap();
+            assert_eq!(up.ended(&id(&run))["status"], "succeeded");
+        }
+        if is_removed {
+            bring();
+        }
+    }
+    // Both have come about, or it shows nothing.
+    assert_eq!(seen.len(), 2, "{seen:?}");
 }

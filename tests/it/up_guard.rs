@@ -1,6 +1,7 @@
 //! Who may call: no page that a browser shows; and paths are named over the socket alone.
 
 use crate::belt::Bench;
+use crate::live::Live;
 use crate::up::Up;
 use serde_json::json;
 use std::fs;
@@ -174,4 +175,41 @@ fn paths_of_this_machine_are_for_its_user_alone() {
         up.post(&path, &json!({"local": {"workspace": "/"}}))
             .refused(400);
     }
+}
+
+#[test]
+fn on_the_loopback_address_of_ipv6_it_is_the_same() {
+    let bench = Bench::new(&[]);
+    let listen = ["up", "--listen", "[::1]:0", "--state", "state"];
+    let up = Up::of(&bench, Live::start(bench.command(&listen)));
+    assert!(up.address.is_ipv6());
+    let port = up.address.port();
+    for host in [
+        format!("[::1]:{port}"),
+        format!("localhost:{port}"),
+        format!("127.0.0.1:{port}"),
+    ] {
+        up.ask("GET", "/runs", &[("host", &host)], b"").is(200);
+        let origin = format!("http://{host}");
+        up.ask("GET", "/runs", &[("origin", &origin)], b"").is(200);
+    }
+    for host in [
+        "[::1]",
+        "[::1]:1",
+        &format!("[::2]:{port}"),
+        &format!("[::]:{port}"),
+        &format!("[fe80::1]:{port}"),
+        &format!("[::1].evil.example:{port}"),
+        &format!("evil.example:{port}"),
+    ] {
+        let answer = up.ask("GET", "/runs", &[("host", host)], b"");
+        assert!(answer.refused(403).contains("Host"), "{host}");
+        let origin = format!("http://{host}");
+        up.ask("GET", "/runs", &[("origin", &origin)], b"")
+            .refused(403);
+    }
+    // Any other address needs a token, of either family.
+    let said = bench.belt(&["up", "--listen", "[::]:0", "--state", "other"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("--token-file"), "{said:?}");
 }

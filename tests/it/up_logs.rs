@@ -127,3 +127,50 @@ fn lines_come_live_and_in_the_order_in_which_they_are_stored() {
         assert_eq!(rest.collect::<Vec<_>>(), seen[nth + 1..]);
     }
 }
+
+#[test]
+fn logs_are_read_and_grown_within_bounds_and_the_latest_lines_come_first() {
+    let bench = Bench::new(&["say"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"id": "one", "driver": "say"}]));
+    let make = |name: &str| {
+        let body = json!({"name": name, "resource": "app", "pipeline": "line", "spec": {}});
+        let run = id(&up.post("/resources", &body).is(201));
+        up.ended(&run);
+        run
+    };
+    let said = |query: &str| messages(&up.get(&format!("/logs{query}")).is(200));
+    let (older, newer) = (make("older"), make("newer"));
+    let own = said(&format!("?runid={older}"));
+    assert_eq!(said(""), [own.clone(), own.clone()].concat());
+
+    // Over the limit, in far fewer lines than an answer may have.
+    let path = bench.path(&format!("state/logs/{older}.jsonl"));
+    let mut log = fs::read(&path).unwrap();
+    let filler = "x".repeat(64 << 10);
+    for nth in 0..256 {
+        let line = json!({"at_ms": nth, "step": "one", "attempt": 1, "level": "info", "message": format!("{nth} {filler}")});
+        log.extend(format!("{line}\n").bytes());
+    }
+    fs::write(&path, log).unwrap();
+    for (query, newer) in [
+        (String::new(), own),
+        (format!("?runid={older}"), Vec::new()),
+    ] {
+        let found = said(&query);
+        let old = &found[..found.len() - newer.len()];
+        assert!((200..256).contains(&old.len()), "{} lines", old.len());
+        let first = 256 - old.len();
+        for (nth, message) in (first..).zip(old) {
+            assert!(message.starts_with(&format!("{nth} x")), "{nth}");
+        }
+        assert_eq!(found[old.len()..], newer);
+    }
+
+    let append = |run: &str| {
+        let line = json!({"runid": run, "driver": "native", "message": "more"});
+        up.post("/logs", &line)
+    };
+    assert!(append(&older).refused(413).contains("16 MiB"));
+    append(&newer).is(201);
+}

@@ -29,11 +29,17 @@ fn a_repeat_gets_the_first_answer_also_after_a_restart() {
     up.line("line", json!([{"driver": "echo"}]));
     let definition = json!({"name": "site", "schema": {}});
     let pipeline = json!({"name": "other", "resource": "app", "steps": []});
+    let run = id(&up
+        .post("/runs", &json!({"resource": thing("none")}))
+        .is(201));
+    let line = json!({"runid": run, "driver": "native", "message": "once"});
     let all = [
         ("/runs", json!({"resource": thing("one")})),
         ("/resources", thing("two")),
-        ("/resource-definitions", definition),
+        ("/resource-definitions", definition.clone()),
+        ("/resource-definitions/apply", definition),
         ("/pipelines", pipeline),
+        ("/logs", line),
     ];
     let first: Vec<_> = all
         .iter()
@@ -52,9 +58,11 @@ fn a_repeat_gets_the_first_answer_also_after_a_restart() {
     for ((path, body), first) in all.iter().zip(first) {
         assert_eq!(keyed(&up, path, "k", body).is(201), first);
     }
-    assert_eq!(count(&up), 2);
+    assert_eq!(count(&up), 3);
+    let lines = up.get("/logs?driver=native").is(200);
+    assert_eq!(lines.as_array().unwrap().len(), 1, "{lines}");
     let waited = keyed(&up, "/runs?wait=120s", "k", &all[0].1).is(201);
-    assert_eq!((&waited["status"], count(&up)), (&json!("succeeded"), 2));
+    assert_eq!((&waited["status"], count(&up)), (&json!("succeeded"), 3));
     for key in ["", &"k".repeat(256)] {
         keyed(&up, "/runs", key, &all[0].1).refused(400);
     }
@@ -65,6 +73,9 @@ fn many_at_the_same_time_make_one() {
     let bench = Bench::new(&["echo"]);
     let up = Up::start(&bench);
     up.line("line", json!([{"driver": "echo"}]));
+    let run = id(&up
+        .post("/runs", &json!({"resource": thing("none")}))
+        .is(201));
     for round in 0..10 {
         let name = format!("thing-{round}");
         for (path, body) in [
@@ -79,6 +90,14 @@ fn many_at_the_same_time_make_one() {
                 json!({"name": name, "resource": "app", "steps": []}),
             ),
             ("/resource-definitions", json!({"name": name, "schema": {}})),
+            (
+                "/resource-definitions/apply",
+                json!({"name": name, "schema": {"type": "object"}}),
+            ),
+            (
+                "/logs",
+                json!({"runid": run, "driver": "native", "message": name}),
+            ),
         ] {
             let key = format!("{round} {body}");
             let answers: Vec<_> = thread::scope(|scope| {
@@ -91,7 +110,9 @@ fn many_at_the_same_time_make_one() {
                 "{answers:?}"
             );
         }
-        assert_eq!(count(&up), 3 * (round + 1));
+        assert_eq!(count(&up), 1 + 3 * (round + 1));
+        let lines = up.get("/logs?driver=native").is(200);
+        assert_eq!(lines.as_array().unwrap().len(), round + 1, "{lines}");
     }
 }
 
@@ -120,4 +141,52 @@ fn a_rerun_or_a_retry_that_is_repeated_is_made_once() {
     let first = rerun().is(201);
     assert_eq!(rerun().is(201), first);
     assert_eq!(count(&up), 2);
+}
+
+#[test]
+fn what_is_asked_of_a_run_is_done_once() {
+    let bench = Bench::new(&["fail", "sleep"]);
+    let up = Up::start(&bench);
+    up.line(
+        "line",
+        json!([{"driver": "fail", "retry": {"max_attempts": 1}}]),
+    );
+    up.line("long", json!([{"driver": "sleep"}]));
+    let failed = id(&up
+        .post("/runs?wait=120s", &json!({"resource": thing("one")}))
+        .is(201));
+    let long = json!({"name": "two", "resource": "app", "pipeline": "long", "spec": {}});
+    let slow = id(&up.post("/runs", &json!({"resource": long})).is(201));
+    let all = [
+        (format!("/runs/{failed}/retry"), json!({}), 202),
+        (format!("/runs/{failed}/resume"), json!({}), 200),
+        (format!("/runs/{slow}/resume"), json!({}), 202),
+        (format!("/runs/{slow}/cancel"), json!({"force": true}), 202),
+    ];
+    let mut first = Vec::new();
+    for (path, body, status) in &all {
+        let answers: Vec<_> = thread::scope(|scope| {
+            let ask = || keyed(&up, path, "k", body).is(*status);
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(answers.iter().all(|one| *one == answers[0]), "{answers:?}");
+        first.push(answers[0].clone());
+        let said = up.ask("POST", path, &[("idempotency-key", "k")], b"");
+        assert!(said.refused(422).contains("another body"), "{path}");
+        up.ended(&failed);
+    }
+    assert_eq!(up.ended(&slow)["status"], "cancelled");
+    // Without the key it would be another round, and a refusal.
+    let up = up.killed_and_started(&bench);
+    for ((path, body, status), first) in all.iter().zip(first) {
+        assert_eq!(keyed(&up, path, "k", body).is(*status), first, "{path}");
+    }
+    let run = up.ended(&failed);
+    assert_eq!(
+        (&run["status"], &run["round"]),
+        (&json!("failed"), &json!(2))
+    );
+    let cancel = format!("/runs/{slow}/cancel");
+    keyed(&up, &cancel, "l", &json!({"force": true})).refused(409);
 }

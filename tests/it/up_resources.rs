@@ -61,8 +61,8 @@ fn what_is_wrong_with_a_resource_is_told_with_its_field() {
         (json!({"spec": {"size": "large"}}), "/spec/size"),
         (json!({"spec": null}), "/spec"),
         (json!({"pipeline": "none"}), "/pipeline"),
-        (json!({"pipeline": "sites"}), ""),
-        (json!({"resource": "site"}), ""),
+        (json!({"pipeline": "sites"}), "/resource"),
+        (json!({"resource": "site"}), "/resource"),
         (json!({"resource": "nokind", "pipeline": null}), "/resource"),
         (json!({"resource": ""}), "/resource"),
         (json!({"name": "../up"}), "/name"),
@@ -78,7 +78,17 @@ fn what_is_wrong_with_a_resource_is_told_with_its_field() {
         }
         let said = up.post("/resources", &body).is(400);
         let found = said["errors"][0]["field"].as_str().unwrap();
-        assert!(found.starts_with(field), "{body} is refused with {said:#}");
+        assert_eq!(found, field, "{body} is refused with {said:#}");
+        // The same inside an order.
+        let order = json!({"resource": body});
+        let in_order = up.post("/runs", &order).is(400);
+        let errors = in_order["errors"].as_array().unwrap().iter();
+        let inside = said["errors"].as_array().unwrap().iter();
+        for (order, itself) in errors.zip(inside) {
+            let field = itself["field"].as_str().unwrap();
+            assert_eq!(order["field"], format!("/resource{field}"));
+            assert_eq!(order["message"], itself["message"]);
+        }
         assert!(!said["error"].as_str().unwrap().is_empty());
     }
     assert_eq!(up.get("/resources/app").is(200), json!([]));

@@ -1,6 +1,6 @@
 //! Runs over HTTP: begun in every way, and listed without a gap or a repeat.
 
-use crate::belt::Bench;
+use crate::belt::{Bench, guest};
 use crate::up::{Up, id};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -54,6 +54,17 @@ fn what_cannot_be_run_is_refused_with_its_field_and_leaves_nothing() {
     let bench = Bench::new(&["echo"]);
     let up = Up::start(&bench);
     up.line("line", json!([{"driver": "echo"}]));
+    let sites = json!({"name": "sites", "resource": "site", "steps": []});
+    up.post("/pipelines", &sites).is(201);
+    // A pipeline whose driver has gone since.
+    let wasm = std::fs::read(guest("echo")).unwrap();
+    let kind = [("content-type", "application/wasm")];
+    up.ask("PUT", "/drivers/mine", &kind, &wasm).is(201);
+    up.line("gone", json!([{"driver": "mine"}]));
+    up.delete("/drivers/mine").is(204);
+    let kept = up.post("/resources", &thing("kept")).is(201);
+    up.ended(&id(&kept));
+    let kindless = json!({"name": "x", "resource": "app", "spec": {}});
     let pipeline =
         json!({"name": "bad", "resource": "app", "steps": [{"driver": "echo", "wiht": {}}]});
     for (body, status, field) in [
@@ -82,17 +93,45 @@ fn what_cannot_be_run_is_refused_with_its_field_and_leaves_nothing() {
             400,
             "/workspace",
         ),
-        (json!({"resource": thing("x"), "more": 1}), 400, ""),
+        (json!({"resource": thing("x"), "more": 1}), 400, "/more"),
         (json!([]), 400, ""),
+        // What is stored has no fields in what was sent, but for those that name it.
+        (
+            json!({"pipeline": "sites", "resource": thing("x")}),
+            400,
+            "/resource/pipeline",
+        ),
+        (
+            json!({"pipeline": "sites", "resource": "app/kept"}),
+            400,
+            "/resource",
+        ),
+        (
+            json!({"pipeline": sites, "resource": kindless}),
+            400,
+            "/resource/resource",
+        ),
+        (
+            json!({"pipeline": "gone", "resource": kindless}),
+            400,
+            "/pipeline",
+        ),
     ] {
         let answer = up.post("/runs", &body);
         let said = answer.is(status);
         answer.refused(status);
         let found = said["errors"][0]["field"].as_str().unwrap_or_default();
-        assert!(found.starts_with(field), "{body} is refused with {said:#}");
+        assert_eq!(found, field, "{body} is refused with {said:#}");
+        assert!(
+            !said["detail"].as_str().unwrap().contains(":1:"),
+            "{said:#}"
+        );
     }
-    assert_eq!(up.get("/resources/app").is(200), json!([]));
-    assert_eq!(up.get("/runs").is(200), json!({"runs": []}));
+    assert_eq!(
+        up.get("/resources/app").is(200).as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(up.get("/runs").is(200)["runs"].as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -44,16 +44,21 @@ pub(super) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
 
 /// That a write brings what it should: nothing that a form of a web page could send.
 pub(super) fn check_content(request: &Request, expected: &str) -> Result<(), Problem> {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    match kind.eq_ignore_ascii_case(expected) {
+    match is_content(request, expected) {
         true => Ok(()),
         false => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("this needs `content-type: {expected}`"),
         )),
     }
+}
+
+/// Whether a body is of that type.
+pub(super) fn is_content(request: &Request, expected: &str) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case(expected)
 }
 
 /// A JSON body, as bytes.
@@ -69,21 +74,17 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     }
 }
 
-/// A JSON body of a plain form.
-pub(super) struct Json<T>(pub(super) T);
+/// A JSON body of a plain form, which may be left out as a whole, and its bytes.
+pub(super) struct Json<T>(pub(super) T, pub(super) Bytes);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
-        parse_or_default(&bytes).map(Json)
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        Ok(Json(parse(text)?, bytes))
     }
-}
-
-/// The same of a text that may be left out as a whole.
-pub(super) fn parse_or_default<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    parse(if bytes.is_empty() { b"{}" } else { bytes })
 }
 
 /// A plain form from JSON text; what is wrong names the field.

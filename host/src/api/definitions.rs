@@ -2,7 +2,8 @@
 
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
-use super::idempotency::{Kept, Key, before, instead};
+use super::idempotency::{Kept, Key, Keyed, once};
+use super::places::Place;
 use super::{Problem, Shared};
 use crate::catalog::{DefinitionRecord, define, remove_definition};
 use crate::documents::{Definition, Document, check_definition};
@@ -72,45 +73,52 @@ pub(super) async fn create(
     DocumentBody(document, bytes): DocumentBody<Definition>,
 ) -> Result<Response, Problem> {
     let keyed = key.of("/resource-definitions", &bytes);
-    if let Some(kept) = before(&owner, keyed.as_ref()).await? {
-        return Ok(kept.into_response());
-    }
+    let made = once(&owner, keyed, |owner, keyed| async move {
+        make(&owner, document, keyed.as_ref()).await
+    });
+    Ok(made.await?.into_response())
+}
+
+async fn make(
+    owner: &Shared,
+    document: Document<Definition>,
+    keyed: Option<&Keyed>,
+) -> Result<Kept, Problem> {
     check(&document)?;
     let record = DefinitionRecord {
         id: new_resource_id(),
         definition: document.value,
     };
-    let exists = || OwnerError::Exists {
-        what: "definition",
-        name: record.definition.name.clone(),
-    };
     let name = &record.definition.name;
-    if owner.catalog().definition(name).await?.is_some() {
-        let kept = instead(&owner, keyed.as_ref(), exists()).await?;
-        return Ok(kept.into_response());
-    }
     let kept = Kept::json(StatusCode::CREATED, &DefinitionView::from(record.clone()));
-    let batch = kept
-        .clone()
-        .along(define(Batch::new(), &record, None), keyed.as_ref());
-    if commit(&owner, batch).await? {
-        return Ok(kept.into_response());
+    let batch = define(Batch::new(), &record, None);
+    if owner.catalog().definition(name).await?.is_none()
+        && commit(owner, kept.clone().along(batch, keyed)).await?
+    {
+        return Ok(kept);
     }
-    // The same request, or another of the same name.
-    let kept = instead(&owner, keyed.as_ref(), exists()).await?;
-    Ok(kept.into_response())
+    let exists = OwnerError::Exists {
+        what: "definition",
+        name: name.clone(),
+    };
+    Err(exists.into())
 }
 
 /// Define a kind, in the place of what was defined before
-#[utoipa::path(post, path = "/resource-definitions/apply", tag = "definitions", request_body = DefinitionView,
+#[utoipa::path(post, path = "/resource-definitions/apply", tag = "definitions", params(Key), request_body = DefinitionView,
     responses((status = 201, description = "the definition", body = DefinitionView), Problem))]
 pub(super) async fn apply(
     State(owner): State<Shared>,
-    DocumentBody(document, _): DocumentBody<Definition>,
+    key: Key,
+    DocumentBody(document, bytes): DocumentBody<Definition>,
 ) -> Result<Response, Problem> {
-    check(&document)?;
-    let view = write(&owner, document.value, false).await?;
-    Ok((StatusCode::CREATED, Json(view)).into_response())
+    let keyed = key.of("/resource-definitions/apply", &bytes);
+    let applied = once(&owner, keyed, |owner, keyed| async move {
+        check(&document)?;
+        let view = write(&owner, document.value, false, keyed.as_ref()).await?;
+        Ok(Kept::json(StatusCode::CREATED, &view))
+    });
+    Ok(applied.await?.into_response())
 }
 
 /// A definition
@@ -137,7 +145,7 @@ pub(super) async fn put(
 ) -> Result<Json<DefinitionView>, Problem> {
     same_name(&name, &document.name)?;
     check(&document)?;
-    Ok(Json(write(&owner, document.value, true).await?))
+    Ok(Json(write(&owner, document.value, true, None).await?))
 }
 
 /// Remove a definition
@@ -162,7 +170,10 @@ fn check(document: &Document<Definition>) -> Result<(), Problem> {
     let found = check_definition(document);
     match found.is_empty() {
         true => Ok(()),
-        false => Err(OwnerError::Invalid(found).into()),
+        false => Err(Problem::misfits(
+            Place::Itself(""),
+            &document.misfits(&found, ""),
+        )),
     }
 }
 
@@ -170,6 +181,7 @@ async fn write(
     owner: &Shared,
     definition: Definition,
     is_there: bool,
+    keyed: Option<&Keyed>,
 ) -> Result<DefinitionView, Problem> {
     for _ in 0..RACES_MAX {
         let found = owner.catalog().definition(&definition.name).await?;
@@ -182,8 +194,11 @@ async fn write(
             id,
             definition: definition.clone(),
         };
-        if commit(owner, define(Batch::new(), &record, revision)).await? {
-            return Ok(record.into());
+        let batch = define(Batch::new(), &record, revision);
+        let view = DefinitionView::from(record);
+        let kept = Kept::json(StatusCode::CREATED, &view);
+        if commit(owner, kept.along(batch, keyed)).await? {
+            return Ok(view);
         }
     }
     Err(OwnerError::Contended.into())

@@ -2,8 +2,10 @@
 
 use super::body::{self, InPath};
 use super::{Problem, Shared};
+use crate::bridge::NativeState;
+use crate::clock::rfc3339;
 use crate::digest::Digest;
-use crate::documents::{Grants, check_subject_token};
+use crate::documents::{DriverEntry, Grants, NativeDriver, check_subject_token, read_bytes};
 use crate::drivers::{DRIVER_BYTES_MAX, Resolved};
 use crate::owner::{DriverSource, DriverStatus, OwnerError, ServedDriver};
 use axum::Json;
@@ -11,19 +13,43 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
+/// The longest entry of a native driver.
+const ENTRY_BYTES_MAX: usize = 256 << 10;
+
 /// How long a client may take to send a driver.
 const TIME_MAX: Duration = Duration::from_secs(300);
+
+/// The entry of a native driver, as `belt.yaml` has it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NativeEntry {
+    /// `native`.
+    pub placement: String,
+    /// `default` or `conveyor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<String>,
+    /// `optional` or `required`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The kinds that it takes; none for any.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// The operator's settings for it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub config: Value,
+}
 
 /// A driver that runs may name.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct DriverView {
     /// Its name.
     pub name: String,
-    /// Where it runs: `wasm`.
+    /// Where it runs: `wasm` or `native`.
     pub placement: String,
     /// Where it comes from.
     pub source: DriverSource,
@@ -46,6 +72,37 @@ pub struct DriverView {
     /// Why what is there now is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// How it stands on the broker, where it is native.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeView>,
+}
+
+/// How a native driver stands on the broker.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NativeView {
+    /// Programs that wait for its messages, as the broker saw last.
+    pub connected: usize,
+    /// Attempts that are out.
+    pub pending: usize,
+    /// Of these, those that nobody has taken.
+    pub waiting: usize,
+    /// Messages that the broker has delivered more than once and that are still open.
+    pub redelivered: usize,
+    /// When it last answered or said something, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
+}
+
+impl From<&NativeState> for NativeView {
+    fn from(state: &NativeState) -> Self {
+        NativeView {
+            connected: state.connected,
+            pending: state.pending,
+            waiting: state.waiting,
+            redelivered: state.redelivered,
+            last_seen: state.seen_ms.map(rfc3339),
+        }
+    }
 }
 
 /// The drivers of a host.
@@ -58,12 +115,15 @@ pub struct DriversView {
     pub trouble: Option<String>,
 }
 
-fn view(name: &str, driver: &ServedDriver) -> DriverView {
+fn view(owner: &Shared, name: &str, driver: &ServedDriver) -> DriverView {
     let resolved = driver.current.as_deref();
     let current = resolved.and_then(Resolved::wasm);
+    let native = owner.bridge().filter(|_| driver.is_native);
+    let native = native.map(|bridge| bridge.state_of(name));
+    let trouble = native.as_ref().and_then(|native| native.trouble.clone());
     DriverView {
         name: name.to_owned(),
-        placement: "wasm".to_owned(),
+        placement: if driver.is_native { "native" } else { "wasm" }.to_owned(),
         source: driver.source,
         status: driver.status,
         digest: current.map(|current| current.digest),
@@ -72,7 +132,8 @@ fn view(name: &str, driver: &ServedDriver) -> DriverView {
             .map(|resolved| resolved.kinds().to_vec())
             .unwrap_or_default(),
         grants: current.map(|current| current.grants),
-        trouble: driver.trouble.clone(),
+        trouble: driver.trouble.clone().or(trouble),
+        native: native.as_ref().map(NativeView::from),
     }
 }
 
@@ -84,7 +145,7 @@ pub(super) async fn list(State(owner): State<Shared>) -> Json<DriversView> {
     let drivers = served
         .drivers
         .iter()
-        .map(|(name, driver)| view(name, driver));
+        .map(|(name, driver)| view(&owner, name, driver));
     Json(DriversView {
         drivers: drivers.collect(),
         trouble: served.trouble.clone(),
@@ -104,16 +165,19 @@ pub(super) async fn get(
 
 fn one(owner: &Shared, name: &str) -> Result<DriverView, Problem> {
     let served = owner.registry().served();
-    let driver = served.drivers.get(name).map(|driver| view(name, driver));
+    let driver = served
+        .drivers
+        .get(name)
+        .map(|driver| view(owner, name, driver));
     driver.ok_or_else(|| OwnerError::not_found("driver", name).into())
 }
 
-/// Bring a driver; it has no grants
+/// Bring a driver: a component, which has no grants, or as JSON the entry of a native one, as `belt.yaml` has it
 ///
-/// It is compiled outside the request, under limits of its own: `GET` says whether it is ready. Runs that have begun keep
+/// A component is compiled outside the request, under limits of its own: `GET` says whether it is ready. Runs that have begun keep
 /// what they began with.
 #[utoipa::path(put, path = "/drivers/{name}", tag = "drivers",
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    request_body(content((Vec<u8> = "application/wasm"), (NativeEntry = "application/json"))),
     params(("name" = String, Path, description = "its name")),
     responses((status = 201, description = "a new driver", body = DriverView),
         (status = 200, description = "it takes the place of the one before", body = DriverView), Problem))]
@@ -124,24 +188,57 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     check_subject_token("driver name", &name)
         .map_err(|error| Problem::invalid(error.to_string()))?;
-    body::check_content(&request, "application/wasm")?;
+    let is_native = body::is_content(&request, "application/json");
+    if !is_native {
+        body::check_content(&request, "application/wasm")?;
+    }
     if !owner.registry().serves() {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "this host serves no drivers of its own; `belt up` does",
         ));
     }
-    let bytes_max = usize::try_from(DRIVER_BYTES_MAX).unwrap_or(usize::MAX);
+    let bytes_max = match is_native {
+        true => ENTRY_BYTES_MAX,
+        false => usize::try_from(DRIVER_BYTES_MAX).unwrap_or(usize::MAX),
+    };
     let bytes = body::read(request.into_body(), bytes_max, TIME_MAX).await?;
     let (carrier, named) = (Arc::clone(&owner), name.clone());
-    let put = async move { carrier.put_driver(&named, bytes.to_vec()).await };
-    let (_, is_new) = owner.apart(put).await?;
+    let is_new = match is_native {
+        true => {
+            let entry = native_entry(&name, &bytes)?;
+            let put = async move { carrier.put_native(&named, entry).await };
+            owner.apart(put).await?
+        }
+        false => {
+            let put = async move { carrier.put_driver(&named, bytes.to_vec()).await };
+            owner.apart(put).await?
+        }
+    };
     let status = if is_new {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
     Ok((status, Json(one(&owner, &name)?)).into_response())
+}
+
+/// The entry of a native driver, as the operator's file would have it.
+fn native_entry(name: &str, bytes: &[u8]) -> Result<NativeDriver, Problem> {
+    let entry: Value = body::parse(bytes)?;
+    let config = json!({"drivers": {name: entry}}).to_string();
+    let documents = read_bytes("the body", config.as_bytes()).map_err(|found| {
+        let place = format!("/drivers/{name}");
+        Problem::document(config.as_bytes(), &found).out_of(&place)
+    })?;
+    let config = documents.configs.into_iter().next();
+    match config.and_then(|mut config| config.value.drivers.remove(name)) {
+        Some(DriverEntry::Native(entry)) => Ok(entry),
+        Some(DriverEntry::Wasm(_)) | None => Err(Problem::field(
+            "/placement",
+            "only a native driver is registered by its entry; send a component as `application/wasm`",
+        )),
+    }
 }
 
 /// Remove a driver that a client has brought, while no run uses it

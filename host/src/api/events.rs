@@ -3,6 +3,9 @@
 //! Whoever watches reads the store and the log at his own pace, and is told when there is more: a slow one costs the run
 //! nothing, and after a restart he goes on where he was.
 
+#[cfg(test)]
+mod tests;
+
 use super::body::{InPath, InQuery};
 use super::watched::Watched;
 use super::{Problem, Shared};
@@ -37,7 +40,11 @@ pub(super) type Frames = BoxStream<'static, Result<Event, Infallible>>;
 
 /// A stream of events, with a sign of life now and then.
 pub(super) fn sse(frames: Frames) -> Response {
-    let alive = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    alive(frames, HEARTBEAT)
+}
+
+fn alive(frames: Frames, heartbeat: Duration) -> Response {
+    let alive = KeepAlive::new().interval(heartbeat).text("heartbeat");
     Sse::new(frames).keep_alive(alive).into_response()
 }
 

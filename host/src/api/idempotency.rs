@@ -1,11 +1,13 @@
 //! `Idempotency-Key`: a POST that is repeated is answered with the first result, also after a restart.
 //!
-//! The answer is written in the commit of what it answers: either both are there or neither.
+//! The answer to a POST that writes records stands in their commit: either both are there or neither. Where what is done
+//! is in no record of its own, the answer is written right after, durably, and a crash between the two has a repeat carried
+//! out again; the routes of which that is true say what it does then. A refusal is not kept.
 
 use super::{Problem, Shared};
 use crate::clock;
 use crate::digest::Digest;
-use crate::owner::{ANSWERS, Accepted, OwnerError, RunOrder};
+use crate::owner::{ANSWERS, Along, OwnerError};
 use crate::records::{decode, encode};
 use crate::runs::RunsError;
 use crate::store::{Batch, Store};
@@ -109,6 +111,30 @@ impl Kept {
             .expect_absent(&keyed.record)
             .put(&keyed.record, encode(&self))
     }
+
+    /// Keeps it by itself, durably, once that is done which it answers.
+    pub(super) async fn after(
+        self,
+        owner: &Shared,
+        keyed: Option<&Keyed>,
+    ) -> Result<Self, Problem> {
+        if keyed.is_some() {
+            let batch = self.clone().along(Batch::new(), keyed);
+            owner.catalog().commit(batch).await?;
+        }
+        Ok(self)
+    }
+}
+
+/// What keeps the answer in the commit of what it answers.
+pub(super) fn along<T: 'static>(
+    keyed: Option<Keyed>,
+    render: impl Fn(&T) -> Kept + Send + Sync + 'static,
+) -> Option<Along<T>> {
+    let keyed = keyed?;
+    Some(Arc::new(move |batch, done: &T| {
+        render(done).along(batch, Some(&keyed))
+    }))
 }
 
 impl IntoResponse for Kept {
@@ -119,9 +145,49 @@ impl IntoResponse for Kept {
     }
 }
 
+/// What becomes of a POST.
+pub(super) enum Once<T> {
+    /// It was carried out now.
+    Now(T),
+    /// It was before, and has its answer.
+    Before(Kept),
+}
+
+impl IntoResponse for Once<Kept> {
+    fn into_response(self) -> Response {
+        let (Once::Now(kept) | Once::Before(kept)) = self;
+        kept.into_response()
+    }
+}
+
+/// Carries out a POST, once for each key: on the owner's own threads, to the end, whatever becomes of whoever sent it.
+/// Whoever repeats it meanwhile waits, and has its answer. `work` keeps the answer, along with what it does or after.
+pub(super) async fn once<T, W>(
+    owner: &Shared,
+    keyed: Option<Keyed>,
+    work: impl FnOnce(Shared, Option<Keyed>) -> W + Send + 'static,
+) -> Result<Once<T>, Problem>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<T, Problem>> + Send,
+{
+    let carrier = Arc::clone(owner);
+    let carried_out = async move {
+        let Some(keyed) = keyed else {
+            return work(carrier, None).await.map(Once::Now);
+        };
+        let _turn = carrier.turn(&keyed.record).await;
+        if let Some(kept) = before(&carrier, &keyed).await? {
+            return Ok(Once::Before(kept));
+        }
+        let done = work(Arc::clone(&carrier), Some(keyed)).await;
+        done.map(Once::Now)
+    };
+    owner.apart(carried_out).await
+}
+
 /// The answer that was given before, if one was.
-pub(super) async fn before(owner: &Shared, keyed: Option<&Keyed>) -> Result<Option<Kept>, Problem> {
-    let Some(keyed) = keyed else { return Ok(None) };
+async fn before(owner: &Shared, keyed: &Keyed) -> Result<Option<Kept>, Problem> {
     let found = owner.store().get(&keyed.record).await;
     let Some(found) = found.map_err(OwnerError::from)? else {
         return Ok(None);
@@ -137,58 +203,4 @@ pub(super) async fn before(owner: &Shared, keyed: Option<&Keyed>) -> Result<Opti
         ));
     }
     Ok(Some(kept))
-}
-
-/// What becomes of a POST.
-pub(super) enum Once {
-    /// It is carried out now.
-    Now(Box<Accepted>),
-    /// It was before, and has its answer.
-    Before(Kept),
-}
-
-/// Orders a run, once for each key; `render` makes the answer that is kept.
-pub(super) async fn once(
-    owner: &Shared,
-    keyed: Option<Keyed>,
-    order: &mut RunOrder,
-    render: fn(&Accepted) -> Kept,
-) -> Result<Once, Problem> {
-    if let Some(kept) = before(owner, keyed.as_ref()).await? {
-        return Ok(Once::Before(kept));
-    }
-    if keyed.is_some() {
-        let keyed = keyed.clone();
-        order.along = Some(Arc::new(move |batch, accepted: &Accepted| {
-            render(accepted).along(batch, keyed.as_ref())
-        }));
-    }
-    match owner.order_apart(order.clone()).await {
-        Ok(accepted) => Ok(Once::Now(Box::new(accepted))),
-        Err(error) => Ok(Once::Before(instead(owner, keyed.as_ref(), error).await?)),
-    }
-}
-
-/// The answer to what was ordered with that key. What stands in its way may be what the same request has made at the
-/// same time: then its answer is this one's.
-pub(super) async fn first(
-    owner: &Shared,
-    keyed: Option<&Keyed>,
-    ordered: Result<Accepted, OwnerError>,
-    render: impl Fn(&Accepted) -> Kept,
-) -> Result<Kept, Problem> {
-    match ordered {
-        Ok(accepted) => Ok(render(&accepted)),
-        Err(error) => instead(owner, keyed, error).await,
-    }
-}
-
-/// The answer to the same request, where that is why this one failed.
-pub(super) async fn instead(
-    owner: &Shared,
-    keyed: Option<&Keyed>,
-    error: OwnerError,
-) -> Result<Kept, Problem> {
-    let kept = before(owner, keyed).await?;
-    kept.ok_or_else(|| error.into())
 }

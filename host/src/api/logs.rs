@@ -2,6 +2,7 @@
 
 use super::body::{InPath, InQuery, Json};
 use super::events::{AfterQuery, Frames, after, sse};
+use super::idempotency::{Kept, Key, Keyed, once};
 use super::watched::Watched;
 use super::{Problem, Shared};
 use crate::clock;
@@ -26,6 +27,10 @@ const BYTES: u64 = 256 << 10;
 
 /// The latest runs whose logs one request looks at.
 const RUNS_MAX: usize = 100;
+
+/// Bytes of logs that one request reads, and up to which a run's log takes lines from clients: four times what an attempt
+/// may say where nothing else is set. Each client that asks has us hold it in memory, as lines and as JSON.
+const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Lines of one answer.
 const LINES_MAX: usize = 10_000;
@@ -134,6 +139,8 @@ async fn read(owner: &Shared, id: RunId) -> Result<Vec<LogLine>, Problem> {
 }
 
 /// Lines that are there, as Conveyor has them
+///
+/// Of the latest 100 runs the latest 16 MiB, whichever of them fit, and of those at most 10,000 lines.
 #[utoipa::path(get, path = "/logs", tag = "logs", params(LogsQuery),
     responses((status = 200, description = "lines, oldest first", body = Vec<ConveyorLog>), Problem))]
 pub(super) async fn find(
@@ -144,8 +151,12 @@ pub(super) async fn find(
         Some(named) => named.parse().into_iter().collect(),
         None => owner.runs().latest(RUNS_MAX).await?,
     };
-    let mut found = Vec::new();
-    for id in ids.into_iter().rev() {
+    // Latest first: what is over a limit is the oldest.
+    let (mut found, mut bytes_left) = (Vec::new(), LOG_BYTES_MAX);
+    for id in ids {
+        if found.len() >= LINES_MAX || bytes_left == 0 {
+            break;
+        }
         let Some(stored) = owner.runs().load(id).await? else {
             continue;
         };
@@ -157,8 +168,15 @@ pub(super) async fn find(
             continue;
         }
         let said = Said::of(&stored);
-        let lines = read(&owner, id).await?;
-        let lines = lines.iter().map(|line| said.line(line));
+        let folder = owner.state().logs();
+        let read = move || {
+            let bytes = logs::bytes(&folder, id);
+            let lines = logs::read_last(&folder, id, bytes_left);
+            lines.map(|lines| (bytes, lines))
+        };
+        let (bytes, lines) = blocking(read).await?.map_err(OwnerError::from)?;
+        bytes_left = bytes_left.saturating_sub(bytes);
+        let lines = lines.iter().rev().map(|line| said.line(line));
         let of_driver = |line: &ConveyorLog| {
             query
                 .driver
@@ -167,18 +185,33 @@ pub(super) async fn find(
         };
         found.extend(lines.filter(of_driver));
     }
-    let surplus = found.len().saturating_sub(LINES_MAX);
-    found.drain(..surplus);
-    Ok(axum::Json(found))
+    found.truncate(LINES_MAX);
+    Ok(axum::Json(found.into_iter().rev().collect()))
 }
 
 /// Append a line to a run's log, as Conveyor's drivers do
-#[utoipa::path(post, path = "/logs", tag = "logs", request_body = ConveyorLog,
+///
+/// With a key the answer is kept once the line is there. A crash between the two has a repeat append the line again: a line is
+/// there twice rather than not at all. A log that has 16 MiB takes no more: 413.
+#[utoipa::path(post, path = "/logs", tag = "logs", params(Key), request_body = ConveyorLog,
     responses((status = 201, description = "the line", body = ConveyorLog), Problem))]
 pub(super) async fn append(
     State(owner): State<Shared>,
-    Json(mut log): Json<ConveyorLog>,
+    key: Key,
+    Json(log, bytes): Json<ConveyorLog>,
 ) -> Result<Response, Problem> {
+    let keyed = key.of("/logs", &bytes);
+    let appended = once(&owner, keyed, |owner, keyed| async move {
+        keep(&owner, log, keyed.as_ref()).await
+    });
+    Ok(appended.await?.into_response())
+}
+
+async fn keep(
+    owner: &Shared,
+    mut log: ConveyorLog,
+    keyed: Option<&Keyed>,
+) -> Result<Kept, Problem> {
     let id: RunId = log
         .runid
         .parse()
@@ -189,6 +222,11 @@ pub(super) async fn append(
             let message = format!("it is over the limit of {LINE_BYTES_MAX} bytes");
             return Err(Problem::field(field, message));
         }
+    }
+    if logs::bytes(&owner.state().logs(), id) >= LOG_BYTES_MAX {
+        let limit = crate::text::size(LOG_BYTES_MAX);
+        let detail = format!("the log of run {id} is at the limit of {limit} and takes no more");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let mut steps = stored.run.plan.steps.iter().zip(&stored.run.steps);
     let by = steps.find(|(plan, step)| plan.driver == log.driver && !step.state.is_ended());
@@ -205,7 +243,8 @@ pub(super) async fn append(
     }
     RunLog::of(&owner.state().logs(), id).append(line);
     owner.said(id);
-    Ok((StatusCode::CREATED, axum::Json(log)).into_response())
+    let kept = Kept::json(StatusCode::CREATED, &log);
+    kept.after(owner, keyed).await
 }
 
 /// What a run's drivers say, live, as Conveyor has it

@@ -2,7 +2,7 @@
 
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
-use super::idempotency::{Kept, Key, before};
+use super::idempotency::{Kept, Key, Keyed, once};
 use super::{Problem, Shared};
 use crate::catalog::{PipelineRecord, keep_pipeline, remove_pipeline};
 use crate::documents::{Document, Pipeline};
@@ -49,23 +49,28 @@ pub(super) async fn create(
     DocumentBody(document, bytes): DocumentBody<Pipeline>,
 ) -> Result<Response, Problem> {
     let keyed = key.of("/pipelines", &bytes);
-    if let Some(kept) = before(&owner, keyed.as_ref()).await? {
-        return Ok(kept.into_response());
-    }
-    check(&owner, &document)?;
+    let made = once(&owner, keyed, |owner, keyed| async move {
+        make(&owner, document, keyed.as_ref()).await
+    });
+    Ok(made.await?.into_response())
+}
+
+async fn make(
+    owner: &Shared,
+    document: Document<Pipeline>,
+    keyed: Option<&Keyed>,
+) -> Result<Kept, Problem> {
+    check(owner, &document)?;
     let record = PipelineRecord {
         pipeline: document.value,
     };
     let kept = Kept::json(StatusCode::CREATED, &view(&record));
     for _ in 0..RACES_MAX {
-        if let Some(kept) = before(&owner, keyed.as_ref()).await? {
-            return Ok(kept.into_response());
-        }
         let found = owner.catalog().pipeline(&record.pipeline.name).await?;
         let batch = keep_pipeline(Batch::new(), &record, found.map(|found| found.revision));
-        let batch = kept.clone().along(batch, keyed.as_ref());
-        if commit(&owner, batch).await? {
-            return Ok(kept.into_response());
+        let batch = kept.clone().along(batch, keyed);
+        if commit(owner, batch).await? {
+            return Ok(kept);
         }
     }
     Err(OwnerError::Contended.into())

@@ -1,7 +1,8 @@
 //! What is wrong, as RFC 9457 has it and with Conveyor's `error` key beside it: the one place where errors become
 //! status codes.
 
-use crate::documents::{Diagnostics, fields_of};
+use super::places::{Place, Places};
+use crate::documents::{Diagnostics, Misfit, fields_of};
 use crate::launch::LaunchError;
 use crate::owner::OwnerError;
 use crate::runner::RunnerError;
@@ -87,24 +88,16 @@ impl Problem {
     }
 
     /// The same, of a document that stands inside another.
-    pub(super) fn inside(mut self, place: &str) -> Self {
-        for one in &mut self.errors {
-            one.field = format!("{place}{}", one.field);
-        }
-        self
+    pub(super) fn inside(self, place: &str) -> Self {
+        let inside = |one: FieldProblem| FieldProblem {
+            field: format!("{place}{}", one.field),
+            ..one
+        };
+        Problem::fields(self.errors.into_iter().map(inside).collect())
     }
 
-    /// Mistakes in a document that was sent as `bytes`.
-    pub fn document(bytes: &[u8], diagnostics: &Diagnostics) -> Self {
-        let fields = fields_of(bytes, diagnostics);
-        let errors: Vec<_> = diagnostics
-            .iter()
-            .zip(fields)
-            .map(|(diagnostic, field)| FieldProblem {
-                field: field.unwrap_or_default(),
-                message: diagnostic.message.clone(),
-            })
-            .collect();
+    /// The same, of several fields.
+    fn fields(errors: Vec<FieldProblem>) -> Self {
         let lines: Vec<_> = errors
             .iter()
             .map(|one| match one.field.as_str() {
@@ -118,12 +111,50 @@ impl Problem {
         }
     }
 
-    fn of(error: &OwnerError) -> Problem {
+    /// Mistakes in a document that stands there in what was sent.
+    pub(super) fn misfits(place: Place, misfits: &[Misfit]) -> Self {
+        let errors = misfits.iter().map(|one| FieldProblem {
+            field: place.of(&one.pointer),
+            message: one.why.clone(),
+        });
+        let words: Vec<_> = misfits.iter().map(|one| one.why.as_str()).collect();
+        Problem {
+            errors: errors.collect(),
+            ..Problem::invalid(words.join("\n"))
+        }
+    }
+
+    /// The same, of a document that was put inside another to be read.
+    pub(super) fn out_of(mut self, place: &str) -> Self {
+        for one in &mut self.errors {
+            let inner = one.field.strip_prefix(place).map(str::to_owned);
+            one.field = inner.unwrap_or_default();
+        }
+        self
+    }
+
+    /// Mistakes in a document that was sent as `bytes`.
+    pub fn document(bytes: &[u8], diagnostics: &Diagnostics) -> Self {
+        let fields = fields_of(bytes, diagnostics);
+        let errors = diagnostics
+            .iter()
+            .zip(fields)
+            .map(|(diagnostic, field)| FieldProblem {
+                field: field.unwrap_or_default(),
+                message: diagnostic.message.clone(),
+            });
+        Problem::fields(errors.collect())
+    }
+
+    /// Why something was not done whose documents stand in these places of what was sent.
+    pub(super) fn of(error: &OwnerError, places: Places) -> Problem {
         let words = || text::chain(error);
         let status = match error {
-            OwnerError::Invalid(diagnostics) => return Problem::mistakes(diagnostics),
+            OwnerError::Resource(misfits) => return Problem::misfits(places.resource, misfits),
             OwnerError::Field { field, why } => return Problem::field(field, why),
-            OwnerError::Pipeline { field, why } => return Problem::field(field, why),
+            OwnerError::Pipeline { field, why } => {
+                return Problem::field(&places.pipeline.of(field), why);
+            }
             OwnerError::Override(_) => return Problem::field("/context", words()),
             OwnerError::Inspect(_) | OwnerError::Config(_) => StatusCode::BAD_REQUEST,
             OwnerError::NotFound { .. } | OwnerError::NoRun(_) => StatusCode::NOT_FOUND,
@@ -147,35 +178,6 @@ impl Problem {
             | OwnerError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Problem::new(status, words())
-    }
-
-    /// Mistakes in a document that is stored as it was checked: the field is in the words.
-    fn mistakes(diagnostics: &Diagnostics) -> Problem {
-        let errors: Vec<_> = diagnostics
-            .iter()
-            .map(|diagnostic| FieldProblem {
-                field: pointer_of(&diagnostic.message),
-                message: diagnostic.message.clone(),
-            })
-            .collect();
-        let lines: Vec<_> = errors.iter().map(|one| one.message.clone()).collect();
-        Problem {
-            errors: errors.into(),
-            ..Problem::invalid(lines.join("\n"))
-        }
-    }
-}
-
-/// The pointer of a message that begins with a path: `` `spec.a.b`: … ``.
-fn pointer_of(message: &str) -> String {
-    let path = message
-        .strip_prefix('`')
-        .and_then(|rest| rest.split_once('`'));
-    let path = path.map_or("", |(path, _)| path);
-    let root = path.split(['.', '[']).next().unwrap_or_default();
-    match root {
-        "spec" | "schema" => format!("/{}", path.replace(['.', '['], "/").replace(']', "")),
-        _ => String::new(),
     }
 }
 
@@ -245,7 +247,7 @@ fn is_full(kind: std::io::ErrorKind) -> bool {
 
 impl From<OwnerError> for Problem {
     fn from(error: OwnerError) -> Self {
-        Problem::of(&error)
+        Problem::of(&error, Places::WHOLE)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
-use super::idempotency::{self, Kept, Key, Once};
+use super::idempotency::{Kept, Key, along, once};
+use super::places::Places;
 use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
@@ -45,11 +46,13 @@ pub(super) async fn create(
         let answer = conveyor_answer(accepted, "created");
         Kept::json(StatusCode::CREATED, &answer).of_run(accepted.stored.run.id)
     };
-    let answer = match idempotency::once(&owner, keyed, &mut order, render).await? {
-        Once::Now(accepted) => render(&accepted),
-        Once::Before(kept) => kept,
-    };
-    Ok(answer.into_response())
+    let made = once(&owner, keyed, move |owner, keyed| async move {
+        order.along = along(keyed, render);
+        let accepted = owner.order(order).await;
+        let accepted = accepted.map_err(|error| Problem::of(&error, Places::RESOURCE))?;
+        Ok(render(&accepted))
+    });
+    Ok(made.await?.into_response())
 }
 
 /// The resources of a kind, by name
@@ -122,7 +125,8 @@ pub(super) async fn put(
         // What drivers answered is not the client's to keep.
         document.value.metadata.retain(|key, _| !is_result(key));
         if document.spec != was.spec || document.pipeline != was.pipeline {
-            let accepted = owner.order_apart(order(document)).await?;
+            let accepted = owner.order_apart(order(document)).await;
+            let accepted = accepted.map_err(|error| Problem::of(&error, Places::RESOURCE))?;
             return Ok(Json(conveyor_answer(&accepted, "updated")));
         }
         let mut record = found.record.clone();

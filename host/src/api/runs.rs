@@ -4,21 +4,21 @@ mod forms;
 
 pub use forms::{Cancel, DamagedRun, GoOn, LocalRun, NewRun, RunsPage, RunsQuery, WaitQuery};
 
-use super::body::{InPath, InQuery, Json, JsonBytes, document, parse, parse_or_default};
+use super::body::{InPath, InQuery, Json, JsonBytes, document, parse};
 use super::changes::limited;
 use super::guard::Via;
-use super::idempotency::{self, Kept, Key, Once};
+use super::idempotency::{Kept, Key, Once, along, once};
+use super::places::Places;
 use super::{Problem, Shared};
 use crate::documents::{Document, Override, Pipeline, Resource, parse_duration};
-use crate::owner::{Accepted, Along, Anew, InPlace, Named, Owner, OwnerError, RunOrder, Workspace};
+use crate::owner::{Accepted, Anew, InPlace, Named, Owner, OwnerError, RunOrder, Workspace};
 use crate::runs::StoredRun;
-use crate::view::{RunView, SinceView};
+use crate::view::{IgnoredView, RunView, SinceView};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use beltline_engine::{Input, Phase, RunId};
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Runs of one page.
@@ -77,6 +77,8 @@ impl Owner {
             outputs.push(runs.output(id, index, step.attempts).await?);
         }
         let mut view = RunView::new(&stored, &events, &outputs);
+        let ignored = runs.ignored(id).await?;
+        view.ignored = ignored.into_iter().map(IgnoredView::from).collect();
         view.cut_off = self.is_cut_off(&stored);
         Ok(view)
     }
@@ -152,14 +154,18 @@ pub(super) async fn create(
     let key = key.of("/runs", &bytes);
     let new: NewRun = parse(&bytes)?;
     let mut order = order(via, new)?;
+    let places = Places::of(&order);
     let render = |accepted: &Accepted| {
         let view = created(accepted);
         Kept::json(StatusCode::CREATED, &view).of_run(accepted.stored.run.id)
     };
-    let stored = match (
-        idempotency::once(&owner, key, &mut order, render).await?,
-        wait,
-    ) {
+    let made = once(&owner, key, move |owner, keyed| async move {
+        order.along = along(keyed, render);
+        let accepted = owner.order(order).await;
+        let accepted = accepted.map_err(|error| Problem::of(&error, places))?;
+        Ok(Box::new(accepted))
+    });
+    let stored = match (made.await?, wait) {
         (Once::Now(accepted), None) => return Ok(render(&accepted).into_response()),
         (Once::Before(kept), None) => return Ok(kept.into_response()),
         (Once::Now(accepted), Some(wait)) => owner.ended(*accepted, wait).await?,
@@ -337,48 +343,60 @@ pub(super) async fn get(
 }
 
 /// Ask a run to stop
+///
+/// With a key the answer is kept once the run is asked. A crash between the two has a repeat ask again, which does no harm:
+/// a run that has ended meanwhile is answered with 409.
 #[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs", request_body = Cancel,
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
     responses((status = 202, description = "it stops, or has ended meanwhile", body = RunView), Problem))]
 pub(super) async fn cancel(
     State(owner): State<Shared>,
     InPath(named): InPath<String>,
-    Json(cancel): Json<Cancel>,
+    key: Key,
+    Json(Cancel { force }, bytes): Json<Cancel>,
 ) -> Result<Response, Problem> {
-    let id = owner.pick(&named).await?;
-    let asked = Input::Cancel {
-        force: cancel.force,
-    };
-    if !owner.ask(id, asked).await? {
+    let keyed = key.of(&format!("/runs/{named}/cancel"), &bytes);
+    let asked = once(&owner, keyed, move |owner, keyed| async move {
+        let id = owner.pick(&named).await?;
+        let has_changed = owner.ask(id, Input::Cancel { force }).await?;
         let stored = owner.stored(id).await?;
-        if stored.run.is_ended() {
+        if !has_changed && stored.run.is_ended() {
             let status = stored.run.status();
             return Err(OwnerError::Conflict(format!("the run has ended: it is {status}")).into());
         }
-    }
-    let view = owner.outline(&owner.stored(id).await?);
-    Ok((StatusCode::ACCEPTED, axum::Json(view)).into_response())
+        let kept = Kept::json(StatusCode::ACCEPTED, &owner.outline(&stored));
+        kept.after(&owner, keyed.as_ref()).await
+    });
+    Ok(asked.await?.into_response())
 }
 
 /// Have a run that ended go on in a new round
+///
+/// It is durable when this answers.
 #[utoipa::path(post, path = "/runs/{run}/retry", tag = "runs", request_body = GoOn,
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
     responses((status = 202, description = "the run", body = RunView), Problem))]
 pub(super) async fn retry(
     State(owner): State<Shared>,
     via: Via,
     InPath(named): InPath<String>,
-    Json(how): Json<GoOn>,
+    key: Key,
+    Json(how, bytes): Json<GoOn>,
 ) -> Result<Response, Problem> {
-    let id = owner.pick(&named).await?;
     let anew = anew(via, how.local)?;
-    let since = owner.since(id).await?;
-    let carrier = Arc::clone(&owner);
-    let retry = async move { carrier.retry(id, how.from.as_deref(), &anew).await };
-    owner.apart(retry).await?;
-    let mut view = owner.outline(&owner.stored(id).await?);
-    view.since = Some(since);
-    Ok((StatusCode::ACCEPTED, axum::Json(view)).into_response())
+    let keyed = key.of(&format!("/runs/{named}/retry"), &bytes);
+    let retried = once(&owner, keyed, move |owner, keyed| async move {
+        let id = owner.pick(&named).await?;
+        let since = owner.since(id).await?;
+        let render = move |stored: &StoredRun| {
+            let mut view = RunView::outline(stored);
+            view.since = Some(since);
+            Kept::json(StatusCode::ACCEPTED, &view)
+        };
+        let (from, along) = (how.from.as_deref(), along(keyed, render));
+        Ok(render(&owner.retry(id, from, &anew, along).await?))
+    });
+    Ok(retried.await?.into_response())
 }
 
 /// Make a new run of the same snapshots
@@ -390,14 +408,9 @@ pub(super) async fn rerun(
     via: Via,
     InPath(named): InPath<String>,
     key: Key,
-    JsonBytes(bytes): JsonBytes,
+    Json(how, bytes): Json<GoOn>,
 ) -> Result<Response, Problem> {
-    let how: GoOn = parse_or_default(&bytes)?;
     let keyed = key.of(&format!("/runs/{named}/rerun"), &bytes);
-    if let Some(kept) = idempotency::before(&owner, keyed.as_ref()).await? {
-        return Ok(kept.into_response());
-    }
-    let id = owner.pick(&named).await?;
     if how.from.is_some() {
         return Err(Problem::field(
             "/from",
@@ -406,27 +419,29 @@ pub(super) async fn rerun(
     }
     let anew = anew(via, how.local)?;
     let render = |accepted: &Accepted| Kept::json(StatusCode::CREATED, &created(accepted));
-    let along = keyed.clone().map(|keyed| -> Along {
-        Arc::new(move |batch, accepted| render(accepted).along(batch, Some(&keyed)))
+    let made = once(&owner, keyed, move |owner, keyed| async move {
+        let id = owner.pick(&named).await?;
+        let along = along(keyed, render);
+        Ok(render(&owner.rerun(id, &anew, along).await?))
     });
-    let carrier = Arc::clone(&owner);
-    let rerun = async move { carrier.rerun(id, &anew, along).await };
-    let kept = idempotency::first(&owner, keyed.as_ref(), owner.apart(rerun).await, render);
-    Ok(kept.await?.into_response())
+    Ok(made.await?.into_response())
 }
 
 /// Have a run go on that was cut off
+///
+/// With a key the answer is kept once the run goes on. A crash between the two has a repeat carried out again, which does no
+/// harm: a run that goes on is left alone.
 #[utoipa::path(post, path = "/runs/{run}/resume", tag = "runs", request_body = GoOn,
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
     responses((status = 202, description = "the run goes on", body = RunView),
         (status = 200, description = "it had ended already", body = RunView), Problem))]
 pub(super) async fn resume(
     State(owner): State<Shared>,
     via: Via,
     InPath(named): InPath<String>,
-    Json(how): Json<GoOn>,
+    key: Key,
+    Json(how, bytes): Json<GoOn>,
 ) -> Result<Response, Problem> {
-    let id = owner.pick(&named).await?;
     if how.from.is_some() {
         return Err(Problem::field(
             "/from",
@@ -434,16 +449,20 @@ pub(super) async fn resume(
         ));
     }
     let anew = anew(via, how.local)?;
-    let since = owner.since(id).await?;
-    let carrier = Arc::clone(&owner);
-    let resumed = async move { carrier.resume(id, &anew).await };
-    let status = match owner.apart(resumed).await? {
-        true => StatusCode::ACCEPTED,
-        false => StatusCode::OK,
-    };
-    let mut view = owner.outline(&owner.stored(id).await?);
-    view.since = Some(since);
-    Ok((status, axum::Json(view)).into_response())
+    let keyed = key.of(&format!("/runs/{named}/resume"), &bytes);
+    let resumed = once(&owner, keyed, move |owner, keyed| async move {
+        let id = owner.pick(&named).await?;
+        let since = owner.since(id).await?;
+        let status = match owner.resume(id, &anew).await? {
+            true => StatusCode::ACCEPTED,
+            false => StatusCode::OK,
+        };
+        let mut view = owner.outline(&owner.stored(id).await?);
+        view.since = Some(since);
+        let kept = Kept::json(status, &view);
+        kept.after(&owner, keyed.as_ref()).await
+    });
+    Ok(resumed.await?.into_response())
 }
 
 fn anew(via: Via, given: Option<LocalRun>) -> Result<Anew, Problem> {

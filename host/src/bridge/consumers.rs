@@ -79,6 +79,15 @@ impl Consumers {
         self.known.lock().contains_key(driver)
     }
 
+    /// Messages that are open and were delivered more than once.
+    pub(super) fn redelivered(&self) -> usize {
+        self.known
+            .lock()
+            .values()
+            .map(|known| known.redelivered)
+            .sum()
+    }
+
     pub(super) fn state_of(&self, driver: &str) -> NativeState {
         let known = self.known.lock();
         known

@@ -1,5 +1,8 @@
-//! `belt drivers`: looks at driver files without running them.
+//! `belt drivers`: looks at driver files without running them, and at the drivers of a host.
 
+mod list;
+
+use super::connection::Place;
 use super::stop::Stop;
 use super::{Format, output};
 use crate::drivers::{Inspection, inspect};
@@ -14,6 +17,14 @@ use std::process::ExitCode;
 
 #[derive(Subcommand)]
 pub(super) enum DriversVerb {
+    /// List the drivers of a host, where they run, and who of them is there
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// How to print them
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
     /// Show what a driver file says about itself
     Inspect {
         /// The component
@@ -25,14 +36,20 @@ pub(super) enum DriversVerb {
 }
 
 pub(super) fn drivers(verb: DriversVerb) -> Result<ExitCode, Stop> {
-    let DriversVerb::Inspect { file, output } = verb;
-    let bytes = crate::drivers::read_file(&file)
+    match verb {
+        DriversVerb::List { place, output } => list::list(&place, output),
+        DriversVerb::Inspect { file, output } => inspect_file(&file, output),
+    }
+}
+
+fn inspect_file(file: &Path, output: Format) -> Result<ExitCode, Stop> {
+    let bytes = crate::drivers::read_file(file)
         .with_context(|| format!("cannot read `{}`", file.display()))
         .map_err(Stop::invalid)?;
     let inspection = inspect(&bytes)
         .map_err(|error| anyhow::anyhow!("`{}` {error}", file.display()))
         .map_err(Stop::invalid)?;
-    output::document(output, &DriverView::new(&file, &inspection), words)?;
+    output::document(output, &DriverView::new(file, &inspection), words)?;
     Ok(ExitCode::SUCCESS)
 }
 

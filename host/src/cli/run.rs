@@ -230,10 +230,7 @@ impl Written {
         apply_overrides(&mut pipeline, &args.sets).map_err(Stop::invalid)?;
         let used = launch::resolve(&pipeline, config, path, args.locked)?;
         let wasm = connection::sandbox(config, args.output)?;
-        let places = Places {
-            wasm: &wasm,
-            bridge: None,
-        };
+        let places = Places::here(&wasm);
         let has_natives = used.values().any(|driver| driver.wasm().is_none());
         let prepared = launch::prepare(pipeline, used, config, path.to_owned(), places, state)?;
         if has_natives && args.broker.is_given() {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
+use super::misfit::Misfit;
 use super::names::{ADVISED_MAX, did_you_mean, listed};
 use super::{Config, Definition, Document, Documents, Pipeline, Resource, schema};
 
@@ -22,20 +23,9 @@ pub fn check_run(
     definition: Option<&Document<Definition>>,
     config: Option<&Document<Config>>,
 ) -> Diagnostics {
-    let mut found = Vec::new();
-    if let Some(named) = resource
-        .pipeline
-        .as_ref()
-        .filter(|named| **named != pipeline.name)
-    {
-        let (name, place) = (&pipeline.name, pipeline.position("/name"));
-        let message = format!(
-            "the resource names pipeline `{named}`, but this one is `{name}` ({place}); give the other, \
-             or take `pipeline` out"
-        );
-        found.push(resource.mistake("/pipeline", message));
-    }
-    check_kind(pipeline, resource, &mut found);
+    let misfits = misfits(pipeline, resource, placed(pipeline));
+    let mistake = |one: Misfit| resource.mistake(&one.pointer, one.why);
+    let mut found: Vec<_> = misfits.map(mistake).collect();
     if let Some(config) = config {
         check_drivers(pipeline, config, &mut found);
     }
@@ -93,21 +83,46 @@ fn config_beside<'d>(
     }
 }
 
-fn check_kind(
-    pipeline: &Document<Pipeline>,
-    resource: &Document<Resource>,
-    found: &mut Vec<Diagnostic>,
-) {
-    if resource.resource != pipeline.resource {
-        let message = format!(
-            "the resource is of kind `{}`, but pipeline `{}` carries `{}` ({})",
-            resource.resource,
-            pipeline.name,
-            pipeline.resource,
-            pipeline.position("/resource"),
-        );
-        found.push(resource.mistake("/resource", message));
-    }
+/// Why a resource cannot go through a pipeline, by pointers into the resource. `placed` says where a part of the pipeline
+/// was written, for the end of a clause.
+pub(super) fn misfits(
+    pipeline: &Pipeline,
+    resource: &Resource,
+    placed: impl Fn(&str) -> String,
+) -> impl Iterator<Item = Misfit> {
+    let name = &pipeline.name;
+    let named = resource.pipeline.as_ref();
+    let other = named.filter(|named| *named != name).map(|named| Misfit {
+        pointer: "/pipeline".to_owned(),
+        why: format!(
+            "the resource names pipeline `{named}`, but this one is `{name}`{place}; give the other, \
+             or take `pipeline` out",
+            place = placed("/name"),
+        ),
+    });
+    other
+        .into_iter()
+        .chain(misfit_of_kind(pipeline, resource, placed))
+}
+
+fn misfit_of_kind(
+    pipeline: &Pipeline,
+    resource: &Resource,
+    placed: impl Fn(&str) -> String,
+) -> Option<Misfit> {
+    let (kind, name, carried) = (&resource.resource, &pipeline.name, &pipeline.resource);
+    (kind != carried).then(|| Misfit {
+        pointer: "/resource".to_owned(),
+        why: format!(
+            "the resource is of kind `{kind}`, but pipeline `{name}` carries `{carried}`{place}",
+            place = placed("/resource"),
+        ),
+    })
+}
+
+/// Of a pipeline that people have written.
+fn placed(pipeline: &Document<Pipeline>) -> impl Fn(&str) -> String {
+    |pointer| format!(" ({})", pipeline.position(pointer))
 }
 
 fn check_pipeline_of(
@@ -120,7 +135,10 @@ fn check_pipeline_of(
         return;
     };
     match pipelines.iter().find(|pipeline| pipeline.name == *name) {
-        Some(pipeline) => check_kind(pipeline, resource, found),
+        Some(pipeline) => {
+            let misfit = misfit_of_kind(pipeline, resource, placed(pipeline));
+            found.extend(misfit.map(|one| resource.mistake(&one.pointer, one.why)));
+        }
         None => {
             let near = did_you_mean(
                 name,

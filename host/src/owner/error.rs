@@ -1,6 +1,6 @@
 //! Why an owner does not do what it is asked to, and whose fault that is.
 
-use crate::documents::{Diagnostics, OverrideError};
+use crate::documents::{Diagnostics, Misfit, OverrideError};
 use crate::drivers::InspectError;
 use crate::launch::LaunchError;
 use crate::logs::LogError;
@@ -15,9 +15,9 @@ use std::io;
 /// What was asked of an owner cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
-    /// A document is not what it should be.
-    #[error("{0}")]
-    Invalid(Diagnostics),
+    /// A resource is not what its kind or its pipeline asks for: pointers into the resource.
+    #[error("{}", .0.iter().map(|one| one.why.as_str()).collect::<Vec<_>>().join("\n"))]
+    Resource(Vec<Misfit>),
     /// An operator's file is not what it should be; its mistakes are named with their places.
     #[error("{0}")]
     Config(Diagnostics),
@@ -40,8 +40,8 @@ pub enum OwnerError {
         /// What is wrong with it, and the next move.
         why: String,
     },
-    /// A driver is being compiled for the first time.
-    #[error("a driver of the pipeline is still being compiled; try again in a moment")]
+    /// A driver is being compiled for the first time, or may be about to go.
+    #[error("a driver of the pipeline is still being compiled or removed; try again in a moment")]
     Unready,
     /// There is no such thing.
     #[error("there is no {what} `{name}`")]
@@ -124,6 +124,12 @@ impl OwnerError {
         }
     }
 
+    /// A part of the resource that is not what it should be, by a pointer into the resource.
+    pub fn resource(pointer: &str, why: String) -> Self {
+        let pointer = pointer.to_owned();
+        OwnerError::Resource(vec![Misfit { pointer, why }])
+    }
+
     /// The key that somebody else wrote first, where that is why: then it may be tried again from the start.
     pub fn lost_race(&self) -> Option<&str> {
         let (OwnerError::Runs(RunsError::Store(error))
@@ -135,12 +141,6 @@ impl OwnerError {
             return Some(key);
         }
         None
-    }
-}
-
-impl From<Diagnostics> for OwnerError {
-    fn from(diagnostics: Diagnostics) -> Self {
-        OwnerError::Invalid(diagnostics)
     }
 }
 

@@ -52,7 +52,7 @@ impl Owner {
     async fn give_up(self: &Arc<Self>, id: RunId) -> Result<bool, OwnerError> {
         let mut stored = self.stored(id).await?;
         for input in overdue(&stored.run, clock::now_ms()) {
-            self.fold(&mut stored, &input).await?;
+            self.fold(&mut stored, &input, None).await?;
         }
         self.runs.store().sync(stored.head).await?;
         if stored.run.is_ended() {

@@ -16,7 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -54,6 +54,12 @@ pub struct Metrics {
     under_way: Gauge,
     waiting: Gauge,
     held_up: Gauge,
+    native_waiting: Gauge,
+    native_redelivered: Gauge,
+    native_again: Counter,
+    native_ignored: Counter,
+    native_unannounced: Counter,
+    reconnects: Counter,
 }
 
 /// From 0.1 ms to a day, four times as long each.
@@ -77,8 +83,15 @@ impl Default for Metrics {
             under_way: Gauge::default(),
             waiting: Gauge::default(),
             held_up: Gauge::default(),
+            native_waiting: Gauge::default(),
+            native_redelivered: Gauge::default(),
+            native_again: Counter::default(),
+            native_ignored: Counter::default(),
+            native_unannounced: Counter::default(),
+            reconnects: Counter::default(),
         };
         metrics.register();
+        metrics.register_bridge();
         metrics
     }
 }
@@ -144,6 +157,64 @@ impl Metrics {
             "Threads that a guest's file call holds, which does not return",
             self.held_up.clone(),
         );
+    }
+
+    fn register_bridge(&mut self) {
+        let all = &mut self.registry;
+        all.register(
+            "native_steps_waiting",
+            "Steps that no native driver has taken yet",
+            self.native_waiting.clone(),
+        );
+        all.register(
+            "native_messages_redelivered",
+            "Messages that are open and that the broker has delivered more than once",
+            self.native_redelivered.clone(),
+        );
+        let counters = [
+            (
+                "native_messages_again",
+                "Attempts that were handed over once more, for the broker had lost them",
+                &self.native_again,
+            ),
+            (
+                "native_results_ignored",
+                "Answers of native drivers that were not taken",
+                &self.native_ignored,
+            ),
+            (
+                "steps_unannounced",
+                "Steps that ran here and could not be told on the broker",
+                &self.native_unannounced,
+            ),
+            (
+                "broker_reconnects",
+                "How often the connection to the broker was made anew",
+                &self.reconnects,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            all.register(name, help, counter.clone());
+        }
+    }
+
+    /// What the bridge has counted.
+    pub(super) fn bridge(&self, bridge: &Bridge) {
+        let counts = bridge.counts();
+        let (waiting, redelivered) = (bridge.waiting(), bridge.redelivered());
+        self.native_waiting
+            .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.native_redelivered
+            .set(i64::try_from(redelivered).unwrap_or(i64::MAX));
+        for (shown, counted) in [
+            (&self.native_again, &counts.again),
+            (&self.native_ignored, &counts.ignored),
+            (&self.native_unannounced, &counts.unannounced),
+            (&self.reconnects, &counts.reconnects),
+        ] {
+            let counted = counted.load(Ordering::Relaxed);
+            shown.inner().store(counted, Ordering::Relaxed);
+        }
     }
 
     /// So many threads are held up.

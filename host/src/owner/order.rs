@@ -3,12 +3,11 @@
 //! Owns what is checked on the way, and that the resource, the pipeline and the run are written in one commit: either
 //! all of it is there, durably, or nothing.
 
+use super::registry::Taking;
 use super::{HeldFeed, Owner, OwnerError, blocking};
-use crate::catalog::{
-    self, DefinitionRecord, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource,
-};
+use crate::catalog::{self, Found, PipelineRecord, ResourceRecord, keep_pipeline, keep_resource};
 use crate::digest::Digest;
-use crate::documents::{self, Document, Override, Pipeline, Resource, apply_overrides, check_run};
+use crate::documents::{Document, Override, Pipeline, Resource, apply_overrides, misfits};
 use crate::drivers::Resolved;
 use crate::launch::{Launch, Order, Prepared, Subject, new_id};
 use crate::runs::StoredRun;
@@ -30,8 +29,8 @@ pub enum Named<T> {
     Inline(T),
 }
 
-/// Adds to the commit that makes a run.
-pub type Along = Arc<dyn Fn(Batch, &Accepted) -> Batch + Send + Sync>;
+/// Adds to the commit that makes or moves a run.
+pub type Along<T = Accepted> = Arc<dyn Fn(Batch, &T) -> Batch + Send + Sync>;
 
 /// What somebody wants to run.
 #[derive(Clone)]
@@ -128,10 +127,10 @@ impl Owner {
     ///
     /// # Errors
     /// Those of what is done.
-    pub async fn apart<T: Send + 'static>(
+    pub async fn apart<T: Send + 'static, E: From<OwnerError> + Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, OwnerError>> + Send + 'static,
-    ) -> Result<T, OwnerError> {
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E> {
         let done = self.runtime.spawn(work);
         done.await.map_err(|_| OwnerError::Panicked)?
     }
@@ -171,18 +170,18 @@ impl Owner {
         if !is_checked {
             let kind = &resource.resource;
             if order.in_place.is_none() {
-                return Err(OwnerError::Field {
-                    field: "/resource",
-                    why: format!("kind `{kind}` has no definition; apply one first"),
-                });
+                let why = format!("kind `{kind}` has no definition; apply one first");
+                return Err(OwnerError::resource("/resource", why));
             }
             notes.push(format!(
                 "no definition of `{kind}` was given, so the spec is unchecked"
             ));
         }
-        let prepared = self.prepare(pipeline, &resource.resource, order).await?;
+        let (taking, prepared) = self.prepare(pipeline, &resource.resource, order).await?;
         notes.extend(lacks(&prepared));
-        self.run_of(change, along, &prepared, order, notes).await
+        let accepted = self.run_of(change, along, &prepared, order, notes).await;
+        drop(taking);
+        accepted
     }
 
     async fn run_of(
@@ -262,9 +261,9 @@ impl Owner {
     /// The pipeline that a resource names.
     async fn named_pipeline(&self, name: &str) -> Result<Pipeline, OwnerError> {
         let found = self.catalog.pipeline(name).await?;
-        let found = found.ok_or_else(|| OwnerError::Field {
-            field: "/pipeline",
-            why: format!("there is no pipeline `{name}`; apply it first"),
+        let found = found.ok_or_else(|| {
+            let why = format!("there is no pipeline `{name}`; apply it first");
+            OwnerError::resource("/pipeline", why)
         })?;
         Ok(found.record.pipeline)
     }
@@ -322,30 +321,13 @@ impl Owner {
             }
         };
         if !(fits && fits_pipeline) {
-            self.explain(resource, pipeline, definition.as_ref())?;
+            let definition = definition.as_ref().map(|found| &found.record.definition);
+            let found = misfits(resource, pipeline, definition);
+            if !found.is_empty() {
+                return Err(OwnerError::Resource(found));
+            }
         }
         Ok(definition.is_some())
-    }
-
-    /// Says what is wrong with a resource, in words.
-    fn explain(
-        &self,
-        resource: &Resource,
-        pipeline: Option<&Pipeline>,
-        definition: Option<&Found<DefinitionRecord>>,
-    ) -> Result<(), OwnerError> {
-        let resource = Document::of(BODY, resource.clone());
-        let definition =
-            definition.map(|found| Document::of("definition", found.record.definition.clone()));
-        let pipeline = pipeline.map(|pipeline| Document::of("pipeline", pipeline.clone()));
-        let found = match (&pipeline, &definition) {
-            (Some(pipeline), definition) => {
-                check_run(pipeline, &resource, definition.as_ref(), None)
-            }
-            (None, Some(definition)) => documents::check_resource(&resource, definition),
-            (None, None) => return Ok(()),
-        };
-        Ok(found.into_result()?)
     }
 
     async fn prepare(
@@ -353,7 +335,7 @@ impl Owner {
         pipeline: Option<Pipeline>,
         kind: &str,
         order: &RunOrder,
-    ) -> Result<Arc<Prepared>, OwnerError> {
+    ) -> Result<(Taking, Arc<Prepared>), OwnerError> {
         let mut pipeline = match pipeline {
             Some(pipeline) => pipeline,
             None => self.registry.listening(kind, order.in_place.as_ref())?,
@@ -365,16 +347,14 @@ impl Owner {
             )),
             None => self.registry.prepared(self, pipeline).await,
             Some(place) => {
+                let taking = self.registry.take(&pipeline).await?;
                 let owner = Arc::clone(self);
                 let prepared = move || owner.registry.prepared_by(&owner, pipeline, &place);
-                blocking(prepared).await?
+                Ok((taking, blocking(prepared).await??))
             }
         }
     }
 }
-
-/// The name of what a client sends, in messages.
-pub(super) const BODY: &str = "body.json";
 
 impl Change {
     /// To what somebody wishes, from what was found.

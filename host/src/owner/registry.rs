@@ -5,6 +5,7 @@
 
 mod refresh;
 mod served;
+mod taken;
 
 pub use served::{DriverSource, DriverStatus, ServedDriver};
 
@@ -24,11 +25,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use taken::Takers;
+pub(super) use taken::Taking;
 use tokio::sync::watch;
-
-/// How long an order waits for a driver that is being compiled.
-const COMPILED_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Pipelines that are kept ready; when there are more, all are made anew.
 const PREPARED_MAX: usize = 1_000;
@@ -46,6 +45,7 @@ pub struct Registry {
     starting: Mutex<()>,
     /// What is served now; its number grows with each change.
     served: watch::Sender<Arc<Served>>,
+    takers: Takers,
     prepared: Mutex<HashMap<(Digest, u64), Arc<Prepared>>>,
     checks: Mutex<HashMap<String, (Revision, Arc<SpecCheck>)>>,
     refresh: refresh::Refresh,
@@ -66,6 +66,7 @@ impl Registry {
                 .map_or_else(OnceLock::new, OnceLock::from),
             starting: Mutex::new(()),
             served: watch::Sender::new(Arc::new(Served::default())),
+            takers: Takers::default(),
             prepared: Mutex::default(),
             checks: Mutex::default(),
             refresh: refresh::Refresh::default(),
@@ -185,17 +186,17 @@ impl Registry {
         ))
     }
 
-    /// A pipeline with the drivers that are served now.
+    /// A pipeline with the drivers that are served now, for a run that is in the store before the other is dropped.
     pub(super) async fn prepared(
         &self,
         owner: &Arc<Owner>,
         pipeline: Pipeline,
-    ) -> Result<Arc<Prepared>, OwnerError> {
+    ) -> Result<(Taking, Arc<Prepared>), OwnerError> {
         let digest = Digest::of(plan::snapshot(&pipeline).as_bytes());
-        let served = self.compiled(&pipeline).await?;
+        let (taking, served) = self.compiled(&pipeline).await?;
         let key = (digest, served.number);
         if let Some(prepared) = self.prepared.lock().get(&key) {
-            return Ok(Arc::clone(prepared));
+            return Ok((taking, Arc::clone(prepared)));
         }
         let owner = Arc::clone(owner);
         let make = move || {
@@ -217,18 +218,8 @@ impl Registry {
             all.insert(key, Arc::clone(&prepared));
             Ok(prepared)
         };
-        blocking(make).await?
-    }
-
-    /// What is served, once each driver of the pipeline has been compiled.
-    async fn compiled(&self, pipeline: &Pipeline) -> Result<Arc<Served>, OwnerError> {
-        let mut changes = self.served.subscribe();
-        let ready = changes.wait_for(|served| served.is_settled(pipeline));
-        match tokio::time::timeout(COMPILED_WAIT_MAX, ready).await {
-            Ok(Ok(served)) => Ok(Arc::clone(&served)),
-            Ok(Err(_)) => Err(OwnerError::Closed),
-            Err(_) => Err(OwnerError::Unready),
-        }
+        let prepared: Result<_, OwnerError> = blocking(make).await?;
+        Ok((taking, prepared?))
     }
 
     /// A pipeline with the drivers of a client's own file, as it is now.
@@ -255,7 +246,7 @@ impl Registry {
             return Ok(Arc::clone(&self.served().config));
         }
         let config = refresh::read_config(path)?.ok_or_else(|| OwnerError::Field {
-            field: "/config",
+            field: "/local/config",
             why: format!(
                 "`{}` has no `drivers`; name the operator's file with --config",
                 path.display()

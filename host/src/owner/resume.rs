@@ -113,7 +113,7 @@ impl Owner {
         Ok(true)
     }
 
-    /// Has an ended run go on in a new round. That is durable when this returns.
+    /// Has an ended run go on in a new round, which it returns. That is durable then; `along` adds to its commit.
     ///
     /// # Errors
     /// [`OwnerError::Conflict`] where it has not ended or has no such step, or what it needs is not there.
@@ -122,9 +122,10 @@ impl Owner {
         id: RunId,
         from: Option<&str>,
         anew: &Anew,
-    ) -> Result<(), OwnerError> {
+        along: Option<Along<StoredRun>>,
+    ) -> Result<StoredRun, OwnerError> {
         for _ in 0..RACES_MAX {
-            match self.try_retry(id, from, anew).await {
+            match self.try_retry(id, from, anew, along.as_ref()).await {
                 // Somebody else has had it go on meanwhile: the next look says so.
                 Err(error) if error.lost_race().is_some() => {}
                 done => return done,
@@ -138,7 +139,8 @@ impl Owner {
         id: RunId,
         from: Option<&str>,
         anew: &Anew,
-    ) -> Result<(), OwnerError> {
+        along: Option<&Along<StoredRun>>,
+    ) -> Result<StoredRun, OwnerError> {
         let mut stored = self.stored(id).await?;
         let from = from.map(|step| step_index(&stored, step)).transpose()?;
         let input = Input::Retry { from };
@@ -152,6 +154,7 @@ impl Owner {
             Some(refusal) => return Err(OwnerError::Conflict(refusal.to_string())),
         }
         anew.apply(&mut stored);
+        let _taking = self.registry.take(&stored.pipeline).await?;
         self.reopen(stored.clone()).await?;
         if anew.is_given() {
             self.runs.amend(&stored).await?;
@@ -159,11 +162,11 @@ impl Owner {
         // Whoever sees its end may ask before its runner is out of the books.
         let _ = tokio::time::timeout(LEAVE_TIME_MAX, self.until_left(id)).await;
         self.hold(id, &line_of(&stored.record.kind, &stored.record.resource))?;
-        match self.fold_retry(&mut stored, input).await {
+        match self.fold_retry(&mut stored, &input, along).await {
             Ok(()) => {
                 self.carried.lock().made(id, false);
                 self.fill();
-                Ok(())
+                Ok(stored)
             }
             Err(error) => {
                 self.carried.lock().ended(id);
@@ -172,11 +175,15 @@ impl Owner {
         }
     }
 
-    async fn fold_retry(&self, stored: &mut StoredRun, input: Input) -> Result<(), OwnerError> {
+    async fn fold_retry(
+        &self,
+        stored: &mut StoredRun,
+        input: &Input,
+        along: Option<&Along<StoredRun>>,
+    ) -> Result<(), OwnerError> {
         let epoch = stored.run.head.epoch.saturating_add(1);
-        for input in [Input::Claim { epoch }, input] {
-            self.fold(stored, &input).await?;
-        }
+        self.fold(stored, &Input::Claim { epoch }, None).await?;
+        self.fold(stored, input, along).await?;
         self.runs.store().sync(stored.head).await?;
         Ok(())
     }
@@ -186,6 +193,7 @@ impl Owner {
         &self,
         stored: &mut StoredRun,
         input: &Input,
+        along: Option<&Along<StoredRun>>,
     ) -> Result<(), OwnerError> {
         let Some(after) = stored.run.on(input, clock::now_ms()) else {
             return Ok(());
@@ -194,8 +202,16 @@ impl Owner {
             events: events(Some(&stored.run), &after),
             ..Traces::default()
         };
-        stored.head = self.runs.save(stored, &after, &traces).await?;
-        stored.run = Arc::new(after);
+        let moved = StoredRun {
+            run: Arc::new(after),
+            ..stored.clone()
+        };
+        let along = along.map_or_else(Batch::new, |add| add(Batch::new(), &moved));
+        let head = self.runs.save(stored, &moved.run, &traces, along);
+        *stored = StoredRun {
+            head: head.await?,
+            ..moved
+        };
         Ok(())
     }
 
@@ -213,6 +229,7 @@ impl Owner {
         let mut stored = self.stored(id).await?;
         anew.apply(&mut stored);
         let config = stored.record.config.clone();
+        let _taking = self.registry.take(&stored.pipeline).await?;
         let entries = self.registry.entries_of(&config)?;
         let used = launch::same(&stored, &entries, &self.state)?;
         let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
@@ -319,7 +336,7 @@ impl Owner {
             bridge.take_back_run(stored.run.id).await;
         }
         let mut stored = stored.clone();
-        self.fold(&mut stored, &Input::Tick).await?;
+        self.fold(&mut stored, &Input::Tick, None).await?;
         self.runs.store().sync(stored.head).await?;
         self.feed(stored.run.id).begin(&stored.run);
         Ok(stored.run.is_ended())

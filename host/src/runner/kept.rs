@@ -162,7 +162,7 @@ impl Kept {
         // Where that fails all of it is still to be written.
         let revision = self
             .runs
-            .save(&self.stored, &self.run, &self.traces)
+            .save(&self.stored, &self.run, &self.traces, Batch::new())
             .await?;
         let traces = std::mem::take(&mut self.traces);
         self.stored.run = Arc::clone(&self.run);

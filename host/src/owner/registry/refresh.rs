@@ -33,11 +33,23 @@ const PUT: &str = "driver/";
 /// Drivers that clients may put.
 pub const PUT_MAX: usize = 1_000;
 
-/// A driver that a client has put, as stored; its bytes are in the state folder.
+/// A driver that a client has put, as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct PutRecord {
-    digest: Digest,
+    #[serde(flatten)]
+    put: Put,
     at_ms: u64,
+}
+
+/// What a client has put.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Put {
+    /// A component; its bytes are in the state folder.
+    #[serde(rename = "digest")]
+    Wasm(Digest),
+    /// The entry of a program of its own.
+    Native(NativeDriver),
 }
 
 #[derive(Default)]
@@ -47,13 +59,15 @@ pub(super) struct Refresh {
     /// Held while something is looked at, read or compiled.
     seen: Mutex<Seen>,
     wished: Mutex<Wished>,
+    /// Held while what clients have put changes, and until that is served.
+    changing: tokio::sync::Mutex<()>,
 }
 
 /// What is to be served.
 #[derive(Default, Clone)]
 struct Wished {
     config: Config,
-    puts: BTreeMap<String, Digest>,
+    puts: BTreeMap<String, Put>,
 }
 
 /// What was read last, so that what is the same is not read again.
@@ -105,7 +119,7 @@ impl Owner {
         })
     }
 
-    async fn puts(&self) -> Result<BTreeMap<String, Digest>, OwnerError> {
+    async fn puts(&self) -> Result<BTreeMap<String, Put>, OwnerError> {
         let found = self
             .store
             .scan(PUT, None, Order::Ascending, PUT_MAX)
@@ -115,13 +129,13 @@ impl Owner {
             let record: PutRecord =
                 decode(&one.key, &one.value).map_err(|error| OwnerError::Runs(error.into()))?;
             if let Some(name) = one.key.strip_prefix(PUT) {
-                puts.insert(name.to_owned(), record.digest);
+                puts.insert(name.to_owned(), record.put);
             }
         }
         Ok(puts)
     }
 
-    /// Keeps a driver that a client brings, durably; it is compiled soon after. Its digest, and whether the name is new.
+    /// Keeps a driver that a client brings, durably; it is compiled soon after. Whether the name is new.
     ///
     /// # Errors
     /// Bytes that are no driver, a name that is the operator's.
@@ -129,15 +143,8 @@ impl Owner {
         self: &Arc<Self>,
         name: &str,
         bytes: Vec<u8>,
-    ) -> Result<(Digest, bool), OwnerError> {
-        let served = self.registry.served();
-        let known = served.drivers.get(name);
+    ) -> Result<bool, OwnerError> {
         self.check_not_configured(name)?;
-        if known.is_none() && served.drivers.len() >= PUT_MAX {
-            let why = format!("there are {PUT_MAX} drivers, which is the limit; delete one");
-            return Err(OwnerError::Conflict(why));
-        }
-        let is_new = known.is_none();
         let owner = Arc::clone(self);
         let keep = move || -> Result<Digest, OwnerError> {
             let digest = drivers::inspect(&bytes)?.digest;
@@ -145,25 +152,64 @@ impl Owner {
             Ok(digest)
         };
         let digest = blocking(keep).await??;
+        self.put(name, Put::Wasm(digest)).await
+    }
+
+    /// Registers a native driver, durably. Whether the name is new.
+    ///
+    /// # Errors
+    /// A name that is the operator's.
+    pub async fn put_native(
+        self: &Arc<Self>,
+        name: &str,
+        entry: NativeDriver,
+    ) -> Result<bool, OwnerError> {
+        self.put(name, Put::Native(entry)).await
+    }
+
+    async fn put(self: &Arc<Self>, name: &str, put: Put) -> Result<bool, OwnerError> {
+        let _changing = self.registry.refresh.changing.lock().await;
+        self.check_not_configured(name)?;
+        let served = self.registry.served();
+        let is_new = !served.drivers.contains_key(name);
+        if is_new && served.drivers.len() >= PUT_MAX {
+            let why = format!("there are {PUT_MAX} drivers, which is the limit; delete one");
+            return Err(OwnerError::Conflict(why));
+        }
         let record = PutRecord {
-            digest,
+            put,
             at_ms: clock::now_ms(),
         };
         let batch = Batch::new().put(format!("{PUT}{name}"), encode(&record));
         self.catalog.commit(batch).await?;
         self.republish().await?;
-        Ok((digest, is_new))
+        Ok(is_new)
     }
 
-    /// Removes a driver that a client has put.
+    /// Removes a driver that a client has put. New runs that want it wait until that is decided.
     ///
     /// # Errors
     /// One that is not there, is the operator's, or is named by a run that has not ended.
     pub async fn delete_driver(self: &Arc<Self>, name: &str) -> Result<(), OwnerError> {
+        let _changing = self.registry.refresh.changing.lock().await;
         self.check_not_configured(name)?;
         let key = format!("{PUT}{name}");
         let found = self.store.get(&key).await?;
         let found = found.ok_or_else(|| OwnerError::not_found("driver", name))?;
+        // Nobody is made to wait for what is plain.
+        self.check_unused(name).await?;
+        let leaving = self.registry.leaving(name);
+        self.registry.until_taken().await?;
+        self.check_unused(name).await?;
+        let batch = Batch::new().expect(&key, found.revision).delete(&key);
+        self.catalog.commit(batch).await?;
+        self.republish().await?;
+        drop(leaving);
+        Ok(())
+    }
+
+    /// That every run that names a driver has ended.
+    async fn check_unused(&self, name: &str) -> Result<(), OwnerError> {
         for (id, _) in self.runs.open().await? {
             let record = self.runs.record(id).await?;
             if record.is_some_and(|record| record.drivers.contains_key(name)) {
@@ -171,9 +217,7 @@ impl Owner {
                 return Err(OwnerError::Conflict(why));
             }
         }
-        let batch = Batch::new().expect(&key, found.revision).delete(&key);
-        self.catalog.commit(batch).await?;
-        self.republish().await
+        Ok(())
     }
 
     fn check_not_configured(&self, name: &str) -> Result<(), OwnerError> {
@@ -196,15 +240,30 @@ impl Owner {
     }
 }
 
+/// A driver that may be about to go, until this is dropped.
+struct Leaving<'r>(&'r Registry);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.change(|served| served.leaving = None);
+    }
+}
+
 impl Registry {
+    /// Has new runs wait that want a driver.
+    fn leaving(&self, name: &str) -> Leaving<'_> {
+        self.change(|served| served.leaving = Some(name.to_owned()));
+        Leaving(self)
+    }
+
     /// Serves these drivers, each as soon as it is ready.
-    fn publish(&self, path: &Path, config: Config, puts: BTreeMap<String, Digest>) {
+    fn publish(&self, path: &Path, config: Config, puts: BTreeMap<String, Put>) {
         self.refresh.seen.lock().config = Stamp::of(path);
         *self.refresh.wished.lock() = Wished { config, puts };
         self.serve_wished(|served| served.path = path.to_owned());
     }
 
-    fn publish_puts(&self, puts: BTreeMap<String, Digest>) {
+    fn publish_puts(&self, puts: BTreeMap<String, Put>) {
         self.refresh.wished.lock().puts = puts;
         self.serve_wished(|_| {});
     }
@@ -213,9 +272,11 @@ impl Registry {
     fn serve_wished(&self, also: impl FnOnce(&mut Served)) {
         let Wished { mut config, puts } = self.refresh.wished.lock().clone();
         let from_config: BTreeSet<String> = config.drivers.keys().cloned().collect();
-        for (name, digest) in puts {
-            let path = self.state.driver(digest);
-            let entry = || put_entry(path, digest);
+        for (name, put) in puts {
+            let entry = || match put {
+                Put::Wasm(digest) => put_entry(self.state.driver(digest), digest),
+                Put::Native(entry) => DriverEntry::Native(entry),
+            };
             config.drivers.entry(name).or_insert_with(entry);
         }
         self.change(|served| {

@@ -42,6 +42,8 @@ pub struct Served {
     pub(super) config: Arc<Config>,
     /// What is wrong with the file, where it cannot be used as it is now.
     pub trouble: Option<String>,
+    /// A driver that may be about to go: who wants it waits until that is decided.
+    pub(super) leaving: Option<String>,
     /// The drivers by name.
     pub drivers: BTreeMap<String, ServedDriver>,
 }
@@ -67,13 +69,23 @@ impl Served {
         &self.config
     }
 
-    /// Whether each driver of a pipeline can be used or cannot, and none is still to be compiled for the first time.
+    /// Whether each driver of a pipeline can be used or cannot: none is still to be compiled for the first time, or may be
+    /// about to go.
     pub(super) fn is_settled(&self, pipeline: &Pipeline) -> bool {
+        if self.removes_one_of(pipeline) {
+            return false;
+        }
         let mut steps = pipeline.steps.iter();
         steps.all(|step| match self.drivers.get(&step.driver) {
             Some(driver) => driver.current.is_some() || driver.status != DriverStatus::Compiling,
             None => true,
         })
+    }
+
+    /// Whether a driver of a pipeline may be about to go.
+    pub(super) fn removes_one_of(&self, pipeline: &Pipeline) -> bool {
+        let leaving = self.leaving.as_ref();
+        leaving.is_some_and(|name| pipeline.steps.iter().any(|step| step.driver == *name))
     }
 
     /// The drivers that a pipeline names.

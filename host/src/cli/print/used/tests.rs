@@ -18,6 +18,7 @@ fn attempt(attempt: u32, round: u32, ledger: Option<LedgerView>) -> AttemptView 
         elapsed_ms: Some(1_400),
         message: None,
         failure: None,
+        fenced: None,
         ledger,
     }
 }
@@ -83,6 +84,7 @@ fn view() -> RunView {
         status: RunStatus::Running,
         pipeline: Some("line".to_owned()),
         event: "create".to_owned(),
+        ignored: Vec::new(),
         cut_off: false,
         since: None,
         notes: Vec::new(),

@@ -1,0 +1,295 @@
+//! Answers that are lost, repeated, late, forged, or none at all.
+
+use crate::belt::Bench;
+use crate::nats::{Handed, Nats, Puppet, bench};
+use crate::up::{Up, id, order};
+use serde_json::{Value, json};
+
+/// One step of driver `a`, which has it.
+fn handed(entry: &str) -> (Nats, Bench, Up, Puppet, Handed, String) {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", entry)]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let handed = driver.next();
+    (nats, bench, up, driver, handed, run)
+}
+
+fn good(data: Value) -> Value {
+    json!({"success": true, "message": "done", "data": data})
+}
+
+/// Why answers of a run were not taken, once there are so many.
+fn ignored(up: &Up, run: &str, count: usize) -> Vec<String> {
+    let run = up.until(&format!("/runs/{run}"), |run| {
+        run["ignored"]
+            .as_array()
+            .is_some_and(|all| all.len() >= count)
+    });
+    let all = run["ignored"].as_array().unwrap();
+    assert_eq!(all.len(), count, "{run:#}");
+    let mut reasons: Vec<_> = all
+        .iter()
+        .map(|one| one["reason"].as_str().unwrap().to_owned())
+        .collect();
+    reasons.sort();
+    reasons
+}
+
+#[test]
+fn what_is_not_the_answer_is_written_down_and_changes_nothing() {
+    let (_nats, _bench, up, driver, handed, run) = handed(", token: required");
+    let right = driver.result(&handed, good(json!("right")));
+    let other = |field: &str, value: Value| {
+        let mut result = right.clone();
+        result[field] = value;
+        result["driverresult"]["data"] = json!("wrong");
+        result
+    };
+    let mut without = other("token", Value::Null);
+    for field in ["token", "step_id", "attempt"] {
+        without.as_object_mut().unwrap().remove(field);
+    }
+    driver.publish(&without);
+    driver.publish(&other("token", json!("0".repeat(32))));
+    driver.publish(&other("attempt", json!(2)));
+    driver.publish(&other("step_id", json!("another")));
+    // Of no run of this host, and of none at all: they are another's, or nobody's.
+    driver.publish(&other(
+        "run_id",
+        json!("0190d6c8-7f5e-7cc0-98a5-2f3a5d8a1b6e"),
+    ));
+    driver.publish(&other("run_id", json!("nonsense")));
+    driver.publish_bytes(b"not JSON".to_vec());
+    driver.publish_bytes(b"{}".to_vec());
+    let mut stranger = other("run_id", json!(run));
+    stranger["driverresult"]["driver"] = json!("b");
+    driver.publish(&stranger);
+    let reasons = ignored(&up, &run, 5);
+    let expected = [
+        "attempt 1 of step `another` is not open",
+        "attempt 2 of step `s` is not open",
+        "it has no token, and belt.yaml says `token: required`",
+        "its token is not that of the attempt",
+        "the step is driver `a`'s",
+    ];
+    assert_eq!(reasons, expected);
+    driver.publish(&right);
+    let shown = up.ended(&run);
+    assert_eq!(
+        (&shown["status"], &shown["steps"][0]["output"]),
+        (&json!("succeeded"), &json!("right"))
+    );
+    let metrics = up.get("/metrics").text();
+    assert!(
+        metrics.contains("beltline_native_results_ignored_total 8"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn a_second_answer_is_too_late() {
+    let (_nats, _bench, up, driver, handed, run) = handed("");
+    driver.publish(&driver.result(&handed, good(json!(1))));
+    driver.publish(&driver.result(&handed, good(json!(2))));
+    let shown = up.ended(&run);
+    assert_eq!(shown["steps"][0]["output"], 1);
+    let reasons = ignored(&up, &run, 1);
+    // Whether the first was through when the second was looked at.
+    let both = ["attempt 1 of step `s` is not open", "its attempt has ended"];
+    assert!(both.contains(&reasons[0].as_str()), "{reasons:?}");
+}
+
+#[test]
+fn one_without_a_token_counts_where_there_is_no_doubt_and_says_so() {
+    let (_nats, _bench, up, driver, handed, run) = handed(", kinds: [app], wire: conveyor");
+    let plain = json!({"run_id": run, "resource": {}, "driverresult": {"success": true, "message": "", "data": 7, "driver": "a"}});
+    driver.publish(&plain);
+    let shown = up.ended(&run);
+    assert_eq!(shown["steps"][0]["output"], 7);
+    assert_eq!(shown["steps"][0]["attempts"][0]["fenced"], false);
+    drop(handed);
+}
+
+#[test]
+fn one_that_echoes_the_resource_is_fenced_by_it() {
+    let (_nats, _bench, up, driver, handed, run) =
+        handed(", kinds: [app], wire: conveyor, token: required");
+    let resource: Value = serde_json::from_str(handed.body["payload"].as_str().unwrap()).unwrap();
+    driver.publish(&json!({"run_id": run, "resource": resource,
+        "driverresult": {"success": true, "message": "", "data": 7, "driver": "a"}}));
+    let shown = up.ended(&run);
+    assert_eq!(shown["steps"][0]["output"], 7);
+    assert!(shown["steps"][0]["attempts"][0].get("fenced").is_none());
+}
+
+#[test]
+fn of_a_driver_with_two_steps_an_old_answer_without_a_token_does_not_end_the_second() {
+    let nats = Nats::start();
+    let bench = bench(&["say"], &[("a", ", kinds: [app], wire: conveyor")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "one", "driver": "a"}, {"id": "two", "driver": "say"}, {"id": "three", "driver": "a"}]));
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let first = driver.next();
+    let plain = json!({"run_id": run, "driverresult": {"success": true, "message": "", "data": 1, "driver": "a"}});
+    driver.publish(&plain);
+    driver.publish(&plain);
+    ignored(&up, &run, 1);
+    crate::nats::wait(first.message.double_ack()).unwrap();
+    let second = driver.next();
+    assert_eq!(
+        (
+            second.body["step_id"].as_str(),
+            second.body["event"].as_str()
+        ),
+        (Some("three"), Some("process"))
+    );
+    driver.answer(&second, good(json!(3)));
+    let shown = up.ended(&run);
+    assert_eq!(
+        [&shown["steps"][0]["output"], &shown["steps"][2]["output"]],
+        [&json!(1), &json!(3)]
+    );
+}
+
+#[test]
+fn an_output_that_is_too_large_fails_the_step_by_name() {
+    let nats = Nats::of("current", "max_payload: 4MB");
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let handed = driver.next();
+    // 2 MB are not even read: whose it is cannot be known.
+    driver.publish(&driver.result(&handed, good(json!("x".repeat(2 << 20)))));
+    driver.publish(&driver.result(&handed, good(json!("x".repeat(300 << 10)))));
+    let shown = up.ended(&run);
+    assert_eq!(shown["failure"]["kind"], "limit", "{shown:#}");
+    let reason = shown["failure"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("over its output limit of 262144 bytes"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_message_that_the_broker_would_not_take_is_not_sent() {
+    let nats = Nats::of("current", "max_payload: 64KB");
+    let bench = bench(&["say"], &[("a", "")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let mut new = order("thing");
+    new["resource"]["spec"] = json!({"text": "x".repeat(100_000)});
+    let shown = up.ended(&id(&up.post("/runs", &new).is(201)));
+    assert_eq!(shown["status"], "failed");
+    let reason = shown["failure"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("the broker takes 65536 (`max_payload`)"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn lines_of_native_drivers_stand_beside_the_others() {
+    let (nats, _bench, up, driver, handed, run) = handed("");
+    let jetstream = nats.jetstream();
+    let say = |line: Value| {
+        let mut line = line;
+        line["runid"] = json!(run);
+        line["driver"] = json!("a");
+        crate::nats::publish(
+            &jetstream,
+            &format!("logs.{run}"),
+            line.to_string().into_bytes(),
+        );
+    };
+    let mut frames = up.frames(&format!("/runs/{run}/logs"), &[]);
+    // As Conveyor's drivers say it, and as ours do.
+    say(json!({"pipeline": "", "timestamp": "1", "message": "plain"}));
+    let live = frames.next().unwrap();
+    assert_eq!(live.data["message"], "plain");
+    say(
+        json!({"message": "with all", "step_id": "s", "attempt": 1, "level": "warn", "at_ms": 5, "fields": {"n": 1}}),
+    );
+    let told = json!({"success": true, "message": "", "data": null});
+    let mut result = driver.result(&handed, told);
+    result["log_sequence"] = json!(2);
+    driver.publish(&result);
+    up.ended(&run);
+    let lines = up.get(&format!("/runs/{run}/logs")).is(200);
+    let lines: Vec<_> = lines
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| {
+            (
+                line["step"].as_str().unwrap(),
+                line["level"].as_str().unwrap(),
+                line["message"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(lines, [("s", "info", "plain"), ("s", "warn", "with all")]);
+}
+
+#[test]
+fn steps_that_ran_here_are_told_on_the_broker_too() {
+    let nats = Nats::start();
+    let bench = bench(&["say"], &[("a", "")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "here", "driver": "say"}]));
+    let mut watched = nats.subscribe("pipelines.driver.result");
+    let run = id(&up.post("/runs?wait=60s", &order("thing")).is(201));
+    let message = crate::nats::wait(futures::StreamExt::next(&mut watched)).unwrap();
+    let told: Value = serde_json::from_slice(&message.payload).unwrap();
+    assert_eq!(
+        (told["run_id"].as_str(), told["step_id"].as_str()),
+        (Some(run.as_str()), Some("here"))
+    );
+    assert!(told["host"].is_string());
+    assert_eq!(told["driverresult"]["success"], true);
+    assert_eq!(told["driverresult"]["driver"], "say");
+    let shown = up.get(&format!("/runs/{run}")).is(200);
+    assert_eq!(told["driverresult"]["data"], shown["steps"][0]["output"]);
+    assert!(shown.get("ignored").is_none());
+}
+
+#[test]
+fn outputs_that_a_message_cannot_carry_are_asked_for_with_the_token() {
+    let nats = Nats::of("current", "max_payload: 8MB");
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "one", "driver": "a"}, {"id": "two", "driver": "a"}, {"id": "three", "driver": "a"}]));
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    for fill in ["x", "y"] {
+        let handed = driver.next();
+        driver.succeed(&handed, json!(fill.repeat(200 << 10)));
+    }
+    let handed = driver.next();
+    assert_eq!(handed.body["outputs"]["one"], "x".repeat(200 << 10));
+    assert_eq!(handed.body["outputs_left"], json!(["two"]));
+    let client = nats.client();
+    let ask = |token: &Value, of: &str| -> Value {
+        let request = json!({"step_id": "three", "attempt": 1, "token": token, "of": of});
+        let subject = format!("live.outputs.{run}");
+        let reply = crate::nats::wait(client.request(subject, request.to_string().into())).unwrap();
+        serde_json::from_slice(&reply.payload).unwrap()
+    };
+    let token = &handed.body["token"];
+    assert_eq!(ask(token, "two"), json!({"output": "y".repeat(200 << 10)}));
+    assert_eq!(
+        ask(&json!("forged"), "two"),
+        json!({"refused": "the token is of no open attempt"})
+    );
+    assert_eq!(
+        ask(token, "four"),
+        json!({"refused": "the run has no such step"})
+    );
+    driver.succeed(&handed, json!(null));
+    assert_eq!(up.ended(&run)["status"], "succeeded");
+}

@@ -1,0 +1,295 @@
+//! The broker itself: what is not as it has to be is refused by name, and a server of the host's own comes and goes with it.
+
+use crate::belt::Bench;
+use crate::live::Live;
+use crate::nats::{Nats, Puppet, bench, consumer_config, server_file, wait};
+use crate::up::{Up, id, order, up};
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+fn over(bench: &Bench, nats: &str) -> Command {
+    bench.command(&up(&["--nats", nats]))
+}
+
+#[track_caller]
+fn refused(bench: &Bench, nats: &str, code: i32) -> String {
+    let said = Live::start(over(bench, nats)).end();
+    assert_eq!(said.code, code, "{}", said.stderr);
+    said.stderr
+}
+
+#[test]
+fn a_stream_that_others_made_otherwise_is_refused_by_name() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[]);
+    let config = Config {
+        name: "pipeline-engine".to_owned(),
+        subjects: vec!["pipelines.>".to_owned()],
+        // As Conveyor has it: an observer would take answers away.
+        retention: RetentionPolicy::WorkQueue,
+        ..Config::default()
+    };
+    wait(nats.jetstream().create_stream(config)).unwrap();
+    let said = refused(&bench, &nats.url(), 4);
+    assert!(
+        said.contains(
+            "stream `pipeline-engine` on the broker has retention `workqueue` and needs `limits`"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("nats stream rm pipeline-engine"), "{said}");
+}
+
+#[test]
+fn a_consumer_that_others_made_otherwise_is_named_and_its_steps_wait() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let jetstream = nats.jetstream();
+    let config = Config {
+        name: "messages".to_owned(),
+        subjects: ["resources.>", "events.>", "drivers.>", "a.resources.*"]
+            .map(str::to_owned)
+            .into(),
+        retention: RetentionPolicy::Interest,
+        ..Config::default()
+    };
+    wait(jetstream.create_stream(config)).unwrap();
+    let consumer = pull::Config {
+        durable_name: Some("a".to_owned()),
+        ack_policy: AckPolicy::None,
+        filter_subject: "a.resources.*".to_owned(),
+        ..pull::Config::default()
+    };
+    wait(jetstream.create_consumer_on_stream(consumer, "messages")).unwrap();
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let driver = up.until("/drivers/a", |driver| driver["trouble"].is_string());
+    let trouble = driver["trouble"].as_str().unwrap();
+    assert!(
+        trouble.contains("consumer `a` on the broker does not wait for each acknowledgement"),
+        "{trouble}"
+    );
+    assert_eq!(up.get(&format!("/runs/{run}")).is(200)["status"], "waiting");
+    // Mended, it goes on.
+    wait(jetstream.delete_consumer_from_stream("a", "messages")).unwrap();
+    let mut driver = Puppet::attach(&nats, "a");
+    let handed = driver.next();
+    driver.succeed(&handed, json!(null));
+    assert_eq!(up.ended(&run)["status"], "succeeded");
+}
+
+#[test]
+fn a_broker_that_is_not_there_or_lets_nobody_in_is_named_without_its_secret() {
+    let bench = bench(&[], &[]);
+    let said = refused(&bench, "nats://me:secret@127.0.0.1:1", 4);
+    assert!(
+        said.contains("NATS at `nats://127.0.0.1:1` cannot be reached"),
+        "{said}"
+    );
+    assert!(!said.contains("secret"), "{said}");
+    let nats = Nats::of("current", "authorization { user: u, password: right }");
+    let url = nats.url().replace("//", "//u:wrong@");
+    let said = refused(&bench, &url, 4);
+    assert!(
+        said.contains("authorization violation") && !said.contains("wrong"),
+        "{said}"
+    );
+    let up = Up::with(&bench, &["--nats", &nats.url().replace("//", "//u:right@")]);
+    up.get("/health").is(200);
+}
+
+#[test]
+fn an_old_server_serves_drivers_of_ours_and_refuses_conveyors_by_name() {
+    let nats = Nats::of("old", "");
+    let bench = bench(&[], &[("a", ""), ("b", ", wire: conveyor, kinds: [app]")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let handed = driver.next();
+    driver.succeed(&handed, json!(1));
+    assert_eq!(up.ended(&run)["status"], "succeeded");
+    let b = up.until("/drivers/b", |driver| driver["trouble"].is_string());
+    let trouble = b["trouble"].as_str().unwrap();
+    assert!(
+        trouble.contains("driver `b`")
+            && trouble.contains("nats-server 2.9")
+            && trouble.contains("2.10"),
+        "{trouble}"
+    );
+}
+
+#[test]
+fn what_a_driver_of_conveyors_does_to_its_consumer_is_mended() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("b", ", wire: conveyor, kinds: [app]")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "s", "driver": "b"}]));
+    consumer_config(&nats, "b");
+    // What its SDK asks for: no durable name, and one that vanishes.
+    let theirs = pull::Config {
+        name: Some("b".to_owned()),
+        ack_policy: AckPolicy::Explicit,
+        filter_subjects: ["resources.app", "drivers.b.resources.app"]
+            .map(str::to_owned)
+            .into(),
+        max_ack_pending: 1,
+        ..pull::Config::default()
+    };
+    let jetstream = nats.jetstream();
+    wait(jetstream.create_consumer_on_stream(theirs, "messages")).unwrap();
+    assert_eq!(consumer_config(&nats, "b").durable_name, None);
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    while consumer_config(&nats, "b").durable_name.is_none() {}
+    let config = consumer_config(&nats, "b");
+    assert!(config.inactive_threshold.as_secs() > 3600, "{config:?}");
+    let mut driver = Puppet::attach(&nats, "b");
+    let handed = driver.next();
+    driver.succeed(&handed, json!(1));
+    assert_eq!(up.ended(&run)["status"], "succeeded");
+}
+
+#[test]
+fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
+    let bench = bench(&[], &[("a", "")]);
+    let path = server_file("current");
+    let path = format!("{}:/usr/bin:/bin", path.parent().unwrap().display());
+    let start = || {
+        let mut command = over(&bench, "spawn");
+        command.env("PATH", &path);
+        Up::of(&bench, Live::start(command))
+    };
+    let up = start();
+    let url_file = bench.path("state/nats/url");
+    let mode = std::fs::metadata(&url_file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let url = bench.read("state/nats/url");
+    let pid = || bench.read("state/nats/pid");
+    let first = pid();
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
+    up.kill();
+    assert!(is_running(&first));
+    let up = start();
+    assert_eq!(
+        (pid(), bench.read("state/nats/url")),
+        (first.clone(), url.clone())
+    );
+    assert_eq!(up.get(&format!("/runs/{run}")).is(200)["status"], "waiting");
+    let said = up.terminate();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(
+        said.stderr.contains("was left here and goes on"),
+        "{said:?}"
+    );
+    assert!(!is_running(&first));
+    // The next one has the same address and password, so that drivers find it.
+    let up = start();
+    assert_eq!(bench.read("state/nats/url"), url);
+    assert_ne!(pid(), first);
+    let said = up.terminate();
+    assert!(
+        !said.stderr.contains(url.rsplit_once('@').unwrap().0),
+        "{said:?}"
+    );
+}
+
+fn is_running(pid: &str) -> bool {
+    let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains("nats-server")
+}
+
+#[test]
+fn without_a_nats_server_on_path_spawn_says_what_to_install() {
+    let bench = bench(&[], &[]);
+    let mut command = over(&bench, "spawn");
+    command.env("PATH", "/nowhere");
+    let said = Live::start(command).end();
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("install it"), "{said:?}");
+}
+
+#[test]
+fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
+    let permissions = |driver: &str| {
+        format!(
+            "{{user: {driver}, password: p, permissions: {{
+              publish: {{allow: [\"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\", \"$JS.ACK.messages.{driver}.>\",
+                \"pipelines.driver.result\", \"logs.*\", \"live.logs.*.{driver}\"]}},
+              subscribe: {{allow: [\"_INBOX_{driver}.>\", \"live.cancel.*\"]}}}}}}"
+        )
+    };
+    let users = format!(
+        "authorization {{ users: [ {{user: host, password: p}}, {}, {} ] }}",
+        permissions("a"),
+        permissions("b")
+    );
+    let nats = Nats::of("current", &users);
+    let bench = bench(&[], &[("a", ""), ("b", "")]);
+    let up = Up::with(&bench, &["--nats", &nats.url().replace("//", "//host:p@")]);
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    up.until("/drivers", |drivers| {
+        let all = drivers["drivers"].as_array().unwrap();
+        all.len() == 2 && all.iter().all(|driver| driver["native"].is_object())
+    });
+    let a = As::new(&nats, "a");
+    let b = As::new(&nats, "b");
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let denied = b.pull("a");
+    assert!(denied.is_none(), "driver b has read what is a's");
+    let handed = a.pull("a").expect("its own message");
+    let body: Value = serde_json::from_slice(&handed.payload).unwrap();
+    let result = json!({"run_id": run, "step_id": "s", "attempt": 1, "token": body["token"],
+        "driverresult": {"success": true, "message": "", "data": null, "driver": "a"}});
+    let reply = a.client.new_inbox();
+    let mut acked = wait(a.client.subscribe(reply.clone())).unwrap();
+    wait(
+        a.client
+            .publish_with_reply("pipelines.driver.result", reply, result.to_string().into()),
+    )
+    .unwrap();
+    wait(futures::StreamExt::next(&mut acked)).unwrap();
+    wait(a.client.publish(handed.reply.unwrap(), "".into())).unwrap();
+    assert_eq!(up.ended(&run)["status"], "succeeded");
+}
+
+/// A client with the permissions of a driver.
+struct As {
+    client: async_nats::Client,
+}
+
+impl As {
+    fn new(nats: &Nats, name: &str) -> As {
+        let options =
+            async_nats::ConnectOptions::with_user_and_password(name.to_owned(), "p".to_owned());
+        let options = options.custom_inbox_prefix(format!("_INBOX_{name}"));
+        As {
+            client: wait(options.connect(nats.url())).unwrap(),
+        }
+    }
+
+    /// One message of a driver's consumer; `None` where the server does not let it through.
+    fn pull(&self, driver: &str) -> Option<async_nats::Message> {
+        let request = json!({"batch": 1, "expires": 2_000_000_000_u64});
+        let reply = self.client.new_inbox();
+        let mut inbox = wait(self.client.subscribe(reply.clone())).unwrap();
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.messages.{driver}");
+        wait(
+            self.client
+                .publish_with_reply(subject, reply, request.to_string().into()),
+        )
+        .unwrap();
+        wait(self.client.flush()).unwrap();
+        let next = async {
+            let limit = std::time::Duration::from_secs(3);
+            let next = tokio::time::timeout(limit, futures::StreamExt::next(&mut inbox));
+            next.await.ok().flatten()
+        };
+        wait(next).filter(|message| message.status.is_none())
+    }
+}

@@ -1,0 +1,344 @@
+//! What breaks between host, broker and drivers, broken for real: every run ends right.
+
+use crate::nats::{Nats, Puppet, bench, consumer_config, wait};
+use crate::proxy::Proxy;
+use crate::up::{Up, id, order};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn begin(up: &Up, name: &str) -> String {
+    id(&up.post("/runs", &order(name)).is(201))
+}
+
+fn two_steps(up: &Up) {
+    up.line(
+        "line",
+        json!([{"id": "one", "driver": "a"}, {"id": "two", "driver": "a"}]),
+    );
+}
+
+fn succeeded(up: &Up, run: &str) -> Value {
+    let run = up.ended(run);
+    assert_eq!(run["status"], "succeeded", "{run:#}");
+    run
+}
+
+#[test]
+fn the_broker_is_killed_while_a_step_is_out() {
+    let mut nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = begin(&up, "thing");
+    let first = driver.next();
+    nats.kill();
+    nats.again();
+    driver.publish(&driver.result(&first, json!({"success": true, "data": 1})));
+    let second = driver.next();
+    // The first is delivered once more where its acknowledgement never came.
+    let second = match second.body["step_id"] == "one" {
+        true => driver.next(),
+        false => second,
+    };
+    driver.succeed(&second, json!(2));
+    let shown = succeeded(&up, &run);
+    assert_eq!(shown["steps"][0]["attempts"].as_array().unwrap().len(), 1);
+    let metrics = up.get("/metrics").text();
+    assert!(
+        !metrics.contains("beltline_broker_reconnects_total 0"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn the_broker_is_away_when_a_run_begins() {
+    let mut nats = Nats::start();
+    let bench = bench(&["say"], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    up.line("here", json!([{"id": "s", "driver": "say"}]));
+    let mut driver = Puppet::attach(&nats, "a");
+    nats.kill();
+    let run = begin(&up, "thing");
+    // What needs no broker goes on.
+    let mut here = order("other");
+    here["resource"]["pipeline"] = json!("here");
+    assert_eq!(
+        up.post("/runs?wait=60s", &here).is(201)["status"],
+        "succeeded"
+    );
+    nats.again();
+    for data in [1, 2] {
+        let handed = driver.next();
+        driver.succeed(&handed, json!(data));
+    }
+    succeeded(&up, &run);
+}
+
+#[test]
+fn what_the_broker_has_lost_is_handed_over_again() {
+    let mut nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = begin(&up, "thing");
+    let lost = driver.next();
+    drop(driver);
+    nats.kill();
+    nats.wipe();
+    nats.again();
+    let mut driver = Puppet::attach(&nats, "a");
+    let again = driver.next();
+    let of = |body: &Value| {
+        (
+            body["key"].clone(),
+            body["attempt"].clone(),
+            body["token"].clone(),
+        )
+    };
+    assert_eq!(of(&again.body), of(&lost.body));
+    driver.succeed(&again, json!(1));
+    let second = driver.next();
+    driver.succeed(&second, json!(2));
+    let shown = succeeded(&up, &run);
+    assert_eq!(shown["steps"][0]["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_consumer_or_a_stream_is_deleted_while_a_step_waits() {
+    for what in ["consumer", "stream"] {
+        let nats = Nats::start();
+        let bench = bench(&[], &[("a", "")]);
+        let up = nats.up(&bench);
+        two_steps(&up);
+        let jetstream = nats.jetstream();
+        consumer_config(&nats, "a");
+        let run = begin(&up, "thing");
+        up.until(&format!("/runs/{run}"), |run| {
+            run["steps"][0]["status"] == "waiting_for_driver"
+        });
+        match what {
+            "consumer" => {
+                wait(jetstream.delete_consumer_from_stream("a", "messages")).unwrap();
+            }
+            _ => {
+                wait(jetstream.delete_stream("messages")).unwrap();
+            }
+        }
+        let mut driver = Puppet::attach(&nats, "a");
+        for data in [1, 2] {
+            let handed = driver.next();
+            driver.succeed(&handed, json!(data));
+        }
+        succeeded(&up, &run);
+    }
+}
+
+#[test]
+fn the_host_is_killed_while_steps_are_out() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    let mut driver = Puppet::attach(&nats, "a");
+    let runs: Vec<_> = (0..20)
+        .map(|nth| begin(&up, &format!("thing-{nth}")))
+        .collect();
+    let handed: Vec<_> = (0..20).map(|_| driver.next()).collect();
+    up.kill();
+    // Answers come while nobody is there.
+    for (nth, one) in handed.iter().enumerate() {
+        driver.succeed(one, json!(nth));
+    }
+    let up = nats.up(&bench);
+    let mut keys = std::collections::BTreeSet::new();
+    while keys.len() < 20 {
+        let one = driver.next();
+        if one.body["step_id"] == "two" {
+            keys.insert(one.body["key"].as_str().unwrap().to_owned());
+        }
+        driver.succeed(&one, json!("last"));
+    }
+    for run in &runs {
+        let shown = succeeded(&up, run);
+        for step in [0, 1] {
+            assert_eq!(
+                shown["steps"][step]["attempts"].as_array().unwrap().len(),
+                1
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_that_waits_is_found_by_its_answer_after_a_restart_and_not_handed_over_twice() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = begin(&up, "thing");
+    let first = driver.next();
+    up.until(&format!("/runs/{run}"), |run| {
+        run["steps"][0]["status"] == "running"
+    });
+    let up = up.killed_and_started_with(&bench, &["--nats", &nats.url()]);
+    up.until("/owner", |owner| owner["runs"] == 1);
+    driver.succeed(&first, json!(1));
+    let second = driver.next();
+    assert_eq!(
+        second.body["step_id"], "two",
+        "the first was handed over once more"
+    );
+    driver.succeed(&second, json!(2));
+    succeeded(&up, &run);
+}
+
+#[test]
+fn the_connection_is_cut_and_half_open_and_slow() {
+    let nats = Nats::start();
+    let proxy = Proxy::to(nats.port);
+    let bench = bench(&[], &[("a", "")]);
+    let up = Up::with(&bench, &["--nats", &proxy.url()]);
+    two_steps(&up);
+    let mut driver = Puppet::attach(&nats, "a");
+    let step = |driver: &mut Puppet, run: &str, step: &str| loop {
+        let handed = driver.next();
+        if (
+            handed.body["run_id"].as_str(),
+            handed.body["step_id"].as_str(),
+        ) == (Some(run), Some(step))
+        {
+            break driver.succeed(&handed, json!(step));
+        }
+        // Of an earlier try, whose answer did not come through.
+        driver.succeed(&handed, json!("again"));
+    };
+    let cut = begin(&up, "cut");
+    step(&mut driver, &cut, "one");
+    proxy.cut();
+    step(&mut driver, &cut, "two");
+    succeeded(&up, &cut);
+
+    proxy.deafen(true);
+    let deaf = begin(&up, "deaf");
+    up.until(&format!("/runs/{deaf}"), |run| run["status"] == "waiting");
+    proxy.deafen(false);
+    proxy.cut();
+    step(&mut driver, &deaf, "one");
+    step(&mut driver, &deaf, "two");
+    succeeded(&up, &deaf);
+
+    proxy.delay(Duration::from_millis(500));
+    let slow = begin(&up, "slow");
+    step(&mut driver, &slow, "one");
+    step(&mut driver, &slow, "two");
+    succeeded(&up, &slow);
+}
+
+#[test]
+fn a_step_that_is_cancelled_leaves_nothing_in_the_stream() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    let run = begin(&up, "thing");
+    up.until(&format!("/runs/{run}"), |run| {
+        run["steps"][0]["status"] == "waiting_for_driver"
+    });
+    let mut heard = nats.subscribe("live.cancel.*");
+    up.post(&format!("/runs/{run}/cancel"), &json!({"force": true}))
+        .is(202);
+    assert_eq!(up.ended(&run)["status"], "cancelled");
+    let told = wait(futures::StreamExt::next(&mut heard)).unwrap();
+    let told: Value = serde_json::from_slice(&told.payload).unwrap();
+    assert_eq!(
+        (told["run_id"].as_str(), told["step_id"].as_str()),
+        (Some(run.as_str()), Some("one"))
+    );
+    let other = begin(&up, "other");
+    let mut driver = Puppet::attach(&nats, "a");
+    assert_eq!(driver.next().body["run_id"], other);
+}
+
+#[test]
+fn a_cancel_reaches_a_driver_that_has_the_step_and_its_answer_counts() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = begin(&up, "thing");
+    let handed = driver.next();
+    let mut heard = nats.subscribe(&format!("live.cancel.{run}"));
+    up.post(&format!("/runs/{run}/cancel"), &json!({})).is(202);
+    let told = wait(futures::StreamExt::next(&mut heard)).unwrap();
+    let told: Value = serde_json::from_slice(&told.payload).unwrap();
+    assert_eq!(told["force"], false);
+    driver.answer(
+        &handed,
+        json!({"success": false, "message": "stopped", "failure": "cancelled"}),
+    );
+    let shown = up.ended(&run);
+    assert_eq!(
+        (&shown["status"], &shown["steps"][0]["status"]),
+        (&json!("cancelled"), &json!("cancelled"))
+    );
+}
+
+#[test]
+fn a_message_that_kills_its_driver_fails_its_step() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    let retry = json!({"max_attempts": 5});
+    up.line("line", json!([{"id": "s", "driver": "a", "retry": retry}]));
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = begin(&up, "thing");
+    for _ in 0..5 {
+        let handed = driver.next();
+        let again = async_nats::jetstream::AckKind::Nak(None);
+        wait(handed.message.ack_with(again)).unwrap();
+    }
+    let shown = up.ended(&run);
+    assert_eq!(shown["failure"]["kind"], "limit", "{shown:#}");
+    let reason = shown["failure"]["reason"].as_str().unwrap();
+    assert!(reason.contains("delivered 5 times"), "{reason}");
+    let next = begin(&up, "other");
+    assert_eq!(driver.next().body["run_id"], next);
+}
+
+#[test]
+fn two_hosts_share_a_broker_and_each_takes_its_own() {
+    let nats = Nats::start();
+    let benches = [
+        bench(&[], &[("a", "")]),
+        bench(&[], &[("a", ""), ("b", "")]),
+    ];
+    let ups = [nats.up(&benches[0]), nats.up(&benches[1])];
+    for up in &ups {
+        two_steps(up);
+    }
+    let mut driver = Puppet::attach(&nats, "a");
+    let runs: Vec<_> = (0..10)
+        .map(|nth| begin(&ups[nth % 2], &format!("thing-{nth}")))
+        .collect();
+    for _ in 0..20 {
+        let handed = driver.next();
+        let data = handed.body["run_id"].clone();
+        driver.succeed(&handed, data);
+    }
+    for (nth, run) in runs.iter().enumerate() {
+        let shown = succeeded(&ups[nth % 2], run);
+        assert_eq!(shown["steps"][1]["output"], *run);
+        assert!(shown.get("ignored").is_none(), "{shown:#}");
+    }
+    assert!(
+        ups[0]
+            .get("/metrics")
+            .text()
+            .contains("native_results_ignored_total 0")
+    );
+}

@@ -1,0 +1,83 @@
+//! Native drivers as clients register them and see them.
+
+use crate::nats::{Nats, Puppet, bench};
+use crate::up::{id, order};
+use serde_json::json;
+
+#[test]
+fn a_client_registers_one_uses_it_and_takes_it_away() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("mine", "")]);
+    let up = nats.up(&bench);
+    let entry = json!({"placement": "native", "kinds": ["app"], "config": {"a": 1}});
+    let made = up.put("/drivers/notary", &entry).is(201);
+    assert_eq!(
+        (&made["placement"], &made["source"]),
+        (&json!("native"), &json!("put"))
+    );
+    up.put("/drivers/notary", &entry).is(200);
+    up.put("/drivers/mine", &entry).refused(409);
+    up.line("line", json!([{"id": "s", "driver": "notary"}]));
+    let mut driver = Puppet::attach(&nats, "notary");
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let handed = driver.next();
+    assert_eq!(handed.body["config"], json!({"a": 1}));
+    up.delete("/drivers/notary").refused(409);
+    driver.succeed(&handed, json!(null));
+    up.ended(&run);
+    // It is there after a restart too.
+    let up = up.killed_and_started_with(&bench, &["--nats", &nats.url()]);
+    up.get("/drivers/notary").is(200);
+    assert_eq!(up.delete("/drivers/notary").status, 204);
+    up.get("/drivers/notary").refused(404);
+}
+
+#[test]
+fn an_entry_that_is_none_is_refused_with_its_field() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[]);
+    let up = nats.up(&bench);
+    for (entry, field) in [
+        (json!({"placement": "native", "wire": "morse"}), "/wire"),
+        (json!({"placement": "native", "kinds": ["a.b"]}), "/kinds/0"),
+        (json!({"placement": "native", "grants": {}}), "/grants"),
+        (json!({"path": "x.wasm"}), "/placement"),
+    ] {
+        let answer = up.put("/drivers/notary", &entry).is(400);
+        assert_eq!(answer["errors"][0]["field"], field, "{answer:#}");
+    }
+}
+
+#[test]
+fn the_list_says_who_is_there_and_what_waits() {
+    let nats = Nats::start();
+    let bench = bench(&["say"], &[("a", ", kinds: [app]")]);
+    let up = nats.up(&bench);
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    let path = "/drivers/a";
+    let shown = up.until(path, |driver| driver["native"]["waiting"] == 1);
+    assert_eq!(
+        (&shown["native"]["connected"], &shown["native"]["pending"]),
+        (&json!(0), &json!(1))
+    );
+    let metrics = up.get("/metrics").text();
+    assert!(
+        metrics.contains("beltline_native_steps_waiting 1"),
+        "{metrics}"
+    );
+    let mut driver = Puppet::attach(&nats, "a");
+    let handed = driver.next();
+    up.until(path, |driver| {
+        driver["native"]["connected"] == 1 && driver["native"]["waiting"] == 0
+    });
+    driver.succeed(&handed, json!(null));
+    up.ended(&run);
+    let shown = up.until(path, |driver| driver["native"]["pending"] == 0);
+    assert!(shown["native"]["last_seen"].is_string());
+    let said = bench.belt(&["drivers", "list", "--state", "state"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    for part in ["a ", "native", "1 connected", "say", "wasm"] {
+        assert!(said.stdout.contains(part), "{said:?}");
+    }
+}

@@ -1,0 +1,272 @@
+//! A real nats-server of a test's own, and a native driver whose every move the test makes.
+
+use crate::belt::{Bench, root};
+use crate::up::Up;
+use async_nats::Subscriber;
+use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::{self, Message, consumer::AckPolicy};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+/// How long a busy machine may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
+});
+
+/// Waits for what comes in time.
+#[track_caller]
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME
+        .block_on(async { tokio::time::timeout(PATIENCE, future).await })
+        .expect("it took too long")
+}
+
+/// The file of a nats-server, `current` or `old`. `make test` installs both.
+pub fn server_file(which: &str) -> PathBuf {
+    let path = root().join(format!("target/nats/{which}/nats-server"));
+    assert!(
+        path.is_file(),
+        "{} is not there; `tests/nats/install` puts it there",
+        path.display()
+    );
+    path
+}
+
+/// A server on loopback with JetStream.
+pub struct Nats {
+    which: &'static str,
+    pub port: u16,
+    data: TempDir,
+    child: Child,
+}
+
+impl Nats {
+    pub fn start() -> Nats {
+        Nats::of("current", "")
+    }
+
+    /// With more lines in its settings.
+    pub fn of(which: &'static str, more: &str) -> Nats {
+        let data = tempfile::tempdir().unwrap();
+        loop {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            drop(listener);
+            let settings = format!(
+                "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?} }}\n{more}\n",
+                data.path().join("data").display().to_string()
+            );
+            fs::write(data.path().join("server.conf"), settings).unwrap();
+            if let Some(child) = launch(which, &data, port) {
+                return Nats {
+                    which,
+                    port,
+                    data,
+                    child,
+                };
+            }
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub fn again(&mut self) {
+        let child = launch(self.which, &self.data, self.port);
+        self.child = child.expect("somebody else has its port");
+    }
+
+    /// Whatever it had is gone.
+    pub fn wipe(&self) {
+        fs::remove_dir_all(self.data.path().join("data")).unwrap();
+    }
+
+    pub fn client(&self) -> async_nats::Client {
+        let options = async_nats::ConnectOptions::new()
+            .reconnect_delay_callback(|_| Duration::from_millis(20))
+            .max_reconnects(None);
+        wait(options.connect(self.url())).unwrap()
+    }
+
+    /// What is published from now on.
+    pub fn subscribe(&self, subject: &str) -> Subscriber {
+        let client = self.client();
+        let heard = wait(client.subscribe(subject.to_owned())).unwrap();
+        wait(client.flush()).unwrap();
+        heard
+    }
+
+    pub fn jetstream(&self) -> jetstream::Context {
+        let client = self.client();
+        let _entered = RUNTIME.enter();
+        jetstream::new(client)
+    }
+
+    /// `belt up` of a bench over it.
+    pub fn up(&self, bench: &Bench) -> Up {
+        Up::with(bench, &["--nats", &self.url()])
+    }
+}
+
+fn launch(which: &str, data: &TempDir, port: u16) -> Option<Child> {
+    let mut command = Command::new(server_file(which));
+    command.arg("-c").arg(data.path().join("server.conf"));
+    let log = fs::File::create(data.path().join("log")).unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let begin = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        assert!(begin.elapsed() < PATIENCE, "nats-server does not start");
+        std::thread::yield_now();
+    }
+    Some(child)
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A native driver that does what the test says.
+pub struct Puppet {
+    pub name: String,
+    jetstream: jetstream::Context,
+    messages: pull::Stream,
+}
+
+/// An attempt that it was handed.
+pub struct Handed {
+    pub message: Message,
+    pub body: Value,
+}
+
+impl Puppet {
+    /// Attaches to the consumer that the host has made.
+    pub fn attach(nats: &Nats, name: &str) -> Puppet {
+        let jetstream = nats.jetstream();
+        let consumer = wait(consumer(&jetstream, name));
+        let messages = consumer.stream().max_messages_per_batch(16).messages();
+        Puppet {
+            name: name.to_owned(),
+            messages: wait(messages).unwrap(),
+            jetstream,
+        }
+    }
+
+    /// The next attempt.
+    #[track_caller]
+    pub fn next(&mut self) -> Handed {
+        let message = wait(async {
+            loop {
+                // Where the server was away the pull fails, and goes on.
+                match self.messages.next().await {
+                    Some(Ok(message)) => return message,
+                    Some(Err(_)) => tokio::task::yield_now().await,
+                    None => panic!("there is nothing to pull any more"),
+                }
+            }
+        });
+        let body = serde_json::from_slice(&message.payload).unwrap();
+        Handed { message, body }
+    }
+
+    /// Answers as a driver of ours does, and acknowledges.
+    pub fn answer(&self, handed: &Handed, outcome: Value) {
+        self.publish(&self.result(handed, outcome));
+        wait(handed.message.double_ack()).unwrap();
+    }
+
+    pub fn succeed(&self, handed: &Handed, data: Value) {
+        let outcome = json!({"success": true, "message": "done", "data": data});
+        self.answer(handed, outcome);
+    }
+
+    /// The answer to an attempt.
+    pub fn result(&self, handed: &Handed, mut outcome: Value) -> Value {
+        outcome["driver"] = self.name.clone().into();
+        let body = &handed.body;
+        json!({"event": "driver.result", "run_id": body["run_id"], "step_id": body["step_id"],
+            "attempt": body["attempt"], "token": body["token"], "driverresult": outcome})
+    }
+
+    pub fn publish(&self, result: &Value) {
+        self.publish_bytes(result.to_string().into_bytes());
+    }
+
+    pub fn publish_bytes(&self, bytes: Vec<u8>) {
+        publish(&self.jetstream, "pipelines.driver.result", bytes);
+    }
+}
+
+/// Publishes, and waits until the stream has it.
+pub fn publish(jetstream: &jetstream::Context, subject: &str, bytes: Vec<u8>) {
+    wait(async {
+        let sent = jetstream.publish(subject.to_owned(), bytes.into()).await;
+        sent.unwrap().await.unwrap();
+    });
+}
+
+/// A driver's consumer, once the host has made it.
+async fn consumer(jetstream: &jetstream::Context, name: &str) -> PullConsumer {
+    loop {
+        let found = jetstream.get_consumer_from_stream(name, "messages").await;
+        if let Ok(found) = found {
+            return found;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The durable configuration of a driver's consumer, as it stands on the broker.
+pub fn consumer_config(nats: &Nats, name: &str) -> pull::Config {
+    let jetstream = nats.jetstream();
+    let found = wait(consumer(&jetstream, name));
+    let config = &found.cached_info().config;
+    assert_eq!(config.ack_policy, AckPolicy::Explicit);
+    pull::Config {
+        durable_name: config.durable_name.clone(),
+        filter_subject: config.filter_subject.clone(),
+        filter_subjects: config.filter_subjects.clone(),
+        max_ack_pending: config.max_ack_pending,
+        max_deliver: config.max_deliver,
+        inactive_threshold: config.inactive_threshold,
+        ..pull::Config::default()
+    }
+}
+
+/// A bench with these wasm guests, and native drivers by name and what else stands in their entries.
+pub fn bench(guests: &[&str], natives: &[(&str, &str)]) -> Bench {
+    let bench = Bench::new(guests);
+    let mut config = match (guests, natives) {
+        ([], [_, ..]) => "drivers:\n".to_owned(),
+        _ => bench.read("belt.yaml"),
+    };
+    for (name, more) in natives {
+        config.push_str(&format!("  {name}: {{placement: native{more}}}\n"));
+    }
+    bench.write("belt.yaml", config);
+    bench
+}

@@ -1,0 +1,89 @@
+//! A TCP proxy between two programs of a test, which can be slow, deaf, or gone.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+#[derive(Default)]
+struct How {
+    /// Each piece is held for so long.
+    latency_ms: AtomicU64,
+    /// What comes goes nowhere, and nobody is told.
+    is_deaf: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+pub struct Proxy {
+    pub address: SocketAddr,
+    how: Arc<How>,
+}
+
+impl Proxy {
+    /// To that port on loopback.
+    pub fn to(port: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let how: Arc<How> = Arc::default();
+        let shared = Arc::clone(&how);
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let (Ok(near), Ok(far)) = (near, TcpStream::connect(("127.0.0.1", port))) else {
+                    continue;
+                };
+                let both = [(&near, &far), (&far, &near)];
+                for (from, to) in both {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    shared.open.lock().unwrap().push(from.try_clone().unwrap());
+                    let how = Arc::clone(&shared);
+                    thread::spawn(move || carry(from, to, &how));
+                }
+            }
+        });
+        Proxy { address, how }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    pub fn delay(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).unwrap();
+        self.how.latency_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Half open: both ends are there, and nothing comes through.
+    pub fn deafen(&self, is_deaf: bool) {
+        self.how.is_deaf.store(is_deaf, Ordering::Relaxed);
+    }
+
+    /// Cuts what is open; whoever comes again is let through.
+    pub fn cut(&self) {
+        for open in self.how.open.lock().unwrap().drain(..) {
+            let _ = open.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, how: &How) {
+    let mut buffer = [0; 64 << 10];
+    while let Ok(read) = from.read(&mut buffer) {
+        if read == 0 {
+            break;
+        }
+        let latency = how.latency_ms.load(Ordering::Relaxed);
+        if latency > 0 {
+            // This is the network that is slow, and no test that waits.
+            thread::sleep(Duration::from_millis(latency));
+        }
+        if how.is_deaf.load(Ordering::Relaxed) {
+            continue;
+        }
+        if to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
