@@ -26,9 +26,10 @@ pub fn keys() -> Vec<String> {
 /// nothing.
 ///
 /// # Errors
-/// Permanent, naming the field, if it is not of the shape `T`.
+/// Permanent, naming the field, if it is not of the shape `T`. A native driver's also, retryable, if it was too large to
+/// come along and cannot be fetched.
 pub fn output<T: DeserializeOwned>(step_id: &str) -> Result<Option<T>, Failure> {
-    host::output(step_id)
+    host::output(step_id)?
         .map(|text| reconcile::decode(&format!("output of step {step_id}"), &text))
         .transpose()
 }

@@ -16,8 +16,9 @@
 /// ```
 ///
 /// In a component it exports `beltline:driver/reconciler` and writes the manifest into the custom section
-/// `beltline:manifest`. Elsewhere the crate stays an ordinary library. In both it defines `MANIFEST`, the
-/// manifest's JSON text, with the version of the crate that the macro is used in.
+/// `beltline:manifest`. Elsewhere the crate stays an ordinary library, with `DRIVER` in it, which `beltline-sdk-native` makes
+/// a native driver of. In both it defines `MANIFEST`, the manifest's JSON text, with the version of the crate that the
+/// macro is used in.
 ///
 /// A name that is no subject token, an unknown want or a manifest over 64 KiB is a compile error:
 /// ```compile_fail,E0080
@@ -71,11 +72,13 @@ macro_rules! driver {
         /// What this driver says about itself, as its file carries it.
         pub const MANIFEST: &str = $crate::__private::text(&MANIFEST_BYTES);
 
-        // Elsewhere nothing calls the function, and yet it must be one that a component could export.
+        /// This driver, for whoever runs it outside a component.
         #[cfg(not(target_family = "wasm"))]
-        const _: fn($crate::__private::Request) = |request| {
-            let _ = $crate::__private::reconcile($reconcile, request);
-        };
+        #[allow(dead_code, reason = "a component has no use for it")]
+        pub const DRIVER: $crate::native::Driver =
+            $crate::native::Driver::new($name, &[$($kind),*], MANIFEST, |request| {
+                $crate::__private::reconcile($reconcile, request)
+            });
 
         #[cfg(target_family = "wasm")]
         const _: () = {

@@ -8,17 +8,17 @@ use crate::{Explain, Failure, host};
 /// The directory that the run works on, granted by `workspace: ro` or `rw`.
 ///
 /// # Errors
-/// Permanent, saying what to write where, if it was not granted.
+/// Permanent, saying what to write where, if it was not granted; a native driver's also, if it is on another machine.
 pub fn workspace() -> Result<PathBuf, Failure> {
-    granted(host::workspace(), "workspace", "{workspace: ro}")
+    granted(host::workspace()?, "workspace", "{workspace: ro}")
 }
 
 /// The run's folder for what its steps make, granted by `out: rw`. Earlier steps' files are there too.
 ///
 /// # Errors
-/// Permanent, saying what to write where, if it was not granted.
+/// Permanent, saying what to write where, if it was not granted; a native driver's also, if it is on another machine.
 pub fn out() -> Result<PathBuf, Failure> {
-    granted(host::out(), "out folder", "{out: rw}")
+    granted(host::out()?, "out folder", "{out: rw}")
 }
 
 /// A path below [`out`] for a file to write: its folders are made.

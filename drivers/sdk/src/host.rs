@@ -1,21 +1,22 @@
-//! What the host offers a driver: the world's imports in a component, the testing harness elsewhere.
+//! What the host offers a driver: the world's imports in a component, elsewhere the host of the thread.
 
 #[cfg(target_family = "wasm")]
 mod component {
     use std::path::PathBuf;
     use std::time::Duration;
 
+    use crate::Failure;
     use crate::bindings::beltline::driver::{
         cancel, config as operator, log as step_log, run_context,
     };
     use crate::context::Step;
 
-    pub(crate) fn workspace() -> PathBuf {
-        PathBuf::from("/workspace")
+    pub(crate) fn workspace() -> Result<PathBuf, Failure> {
+        Ok(PathBuf::from("/workspace"))
     }
 
-    pub(crate) fn out() -> PathBuf {
-        PathBuf::from("/out")
+    pub(crate) fn out() -> Result<PathBuf, Failure> {
+        Ok(PathBuf::from("/out"))
     }
 
     pub(crate) fn cancel_requested() -> bool {
@@ -34,8 +35,8 @@ mod component {
         run_context::keys()
     }
 
-    pub(crate) fn output(step_id: &str) -> Option<String> {
-        run_context::output(step_id)
+    pub(crate) fn output(step_id: &str) -> Result<Option<String>, Failure> {
+        Ok(run_context::output(step_id))
     }
 
     pub(crate) fn outputs() -> Vec<String> {
@@ -82,4 +83,4 @@ mod component {
 pub(crate) use component::*;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::host::*;
+pub(crate) use crate::native::asked::*;

@@ -4,7 +4,7 @@
 //! [`driver!`] exports the function. [`Request`], [`Outcome`] and [`Failure`] are what goes in and comes out.
 //! [`context`] has the pipeline's context, the earlier outputs and the steps; [`config`] the operator's
 //! settings; [`workspace`] and [`out`] are the granted folders; [`cancel`] the wish to stop. `testing` runs a
-//! driver without wasm (not there in a component).
+//! driver without wasm, and `native` is what others build on who do (neither is there in a component).
 //!
 //! This crate owns the way from the WIT types to Rust's and back. It never decides what a driver may do:
 //! the host does, and what was not granted is an error here that says so.
@@ -20,6 +20,8 @@ mod folders;
 mod host;
 mod logger;
 mod manifest;
+#[cfg(not(target_family = "wasm"))]
+pub mod native;
 mod outcome;
 mod reconcile;
 mod request;

@@ -18,12 +18,13 @@
 //! assert!(report.failure().reason().contains("context.limit: invalid type"));
 //! ```
 //!
-//! Owns a thread's stand-in for the host while a driver runs on it, and the folders it is given. Limits of
+//! Owns the stand-in for the host and the folders that a driver is given. Limits of
 //! time, memory and file access are the real host's and not imitated. Meant for tests: where a test was
 //! written wrongly, it panics.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use log::Level;
@@ -32,11 +33,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::bindings::beltline::driver::types;
 use crate::context::Step;
+use crate::native::{self, Call};
 use crate::{Failure, Outcome, Request, reconcile};
 
-pub(crate) mod host;
+mod host;
 
 /// A call of a driver, to be furnished and run.
 pub struct Harness {
@@ -231,17 +232,18 @@ impl Harness {
         O: Serialize,
     {
         self.host.steps.push(Step::new("step", "driver", "running"));
-        let request = self.request();
-        let (result, host) = host::serve(self.host, || reconcile::reconcile(driver, request));
+        let request = self.call().into();
+        let host = Rc::new(self.host);
+        let result = native::serve(host.clone(), || reconcile::reconcile(driver, request));
         Report {
-            result: result.map(outcome).map_err(failure),
-            logs: host.logs,
+            result: native::decoded(result),
+            logs: host.logs.take(),
             out: self.out,
         }
     }
 
-    fn request(&self) -> types::Request {
-        types::Request {
+    fn call(&self) -> Call {
+        Call {
             event: self.event.clone(),
             kind: self
                 .resource
@@ -251,17 +253,13 @@ impl Harness {
                 .to_owned(),
             resource: json!(self.resource).to_string(),
             with: self.with.to_string(),
-            info: types::RunInfo {
-                run_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
-                pipeline: Some("example".to_owned()),
-                step_id: "step".to_owned(),
-                attempt: self.attempt,
-                key: "example-key".to_owned(),
-                deadline_ms: None,
-                traceparent: None,
-                dry_run: false,
-            },
-            extra: Vec::new(),
+            run_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
+            pipeline: Some("example".to_owned()),
+            step_id: "step".to_owned(),
+            attempt: self.attempt,
+            key: "example-key".to_owned(),
+            deadline_ms: None,
+            traceparent: None,
         }
     }
 
@@ -326,28 +324,6 @@ fn temporary() -> TempDir {
 
 fn value_of(value: impl Serialize) -> Value {
     serde_json::to_value(value).expect("what a test gives can be written as JSON")
-}
-
-fn outcome(outcome: types::Outcome) -> Outcome<Value> {
-    Outcome {
-        message: outcome.message,
-        output: outcome
-            .output
-            .map(|text| serde_json::from_str(&text).expect("the SDK wrote it as JSON")),
-        requeue_after: outcome.requeue_after_ms.map(Duration::from_millis),
-    }
-}
-
-fn failure(failure: types::Failure) -> Failure {
-    match failure {
-        types::Failure::Permanent(reason) => Failure::Permanent(reason),
-        types::Failure::Retryable(hint) => Failure::Retryable {
-            reason: hint.reason,
-            after: hint.after_ms.map(Duration::from_millis),
-        },
-        types::Failure::Cancelled => Failure::Cancelled,
-        types::Failure::Other(reason) => Failure::Other(reason),
-    }
 }
 
 #[cfg(test)]

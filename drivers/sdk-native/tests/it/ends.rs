@@ -1,0 +1,162 @@
+//! Deadlines, cancels and signals.
+
+use beltline_wire::{Cancel, DriverFailure, subjects};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::world::{RUN, World, now_ms};
+
+#[tokio::test]
+async fn a_message_past_its_deadline_is_dropped() {
+    let mut world = World::new().await;
+    let driver = world.driver(&[]);
+    world
+        .send("late", json!({}), |attempt| {
+            attempt.deadline_ms = now_ms() - 1
+        })
+        .await;
+    driver.says("past its deadline");
+    world.dispatch("s", json!({})).await;
+    assert_eq!(world.result().await.step_id.as_deref(), Some("s"));
+    world.settled().await;
+    assert_eq!(world.results().await, 1);
+}
+
+#[tokio::test]
+async fn an_attempt_is_told_of_the_end_of_its_time() {
+    let mut world = World::new().await;
+    let _driver = world.driver(&[]);
+    world
+        .send("s", world.waiting(), |attempt| attempt.timeout_ms = 50)
+        .await;
+    let result = world.result().await.driverresult;
+    assert_eq!(result.failure, Some(DriverFailure::Retryable));
+    assert!(
+        result.message.contains("timeout of 50 ms"),
+        "{}",
+        result.message
+    );
+}
+
+#[tokio::test]
+async fn one_that_does_not_stop_at_its_deadline_answers_nothing() {
+    let world = World::new().await;
+    let driver = world.driver(&[]);
+    world
+        .send("s", stubborn(&world), |attempt| {
+            attempt.deadline_ms = now_ms() + 500
+        })
+        .await;
+    world.begun(1);
+    driver.says("no answer counts any more");
+    world.settled().await;
+    world.release();
+    assert_eq!(world.results().await, 0);
+}
+
+async fn cancel(world: &World, step: &str, force: bool) {
+    let cancel = Cancel {
+        run_id: RUN.to_owned(),
+        step_id: Some(step.to_owned()),
+        attempt: Some(1),
+        force,
+    };
+    let bytes = serde_json::to_vec(&cancel).unwrap();
+    world
+        .client
+        .publish(subjects::cancel_subject(RUN), bytes.into())
+        .await
+        .unwrap();
+    world.client.flush().await.unwrap();
+}
+
+fn stubborn(world: &World) -> Value {
+    json!({"begun": world.path("begun"), "until": world.path("go"), "stubborn": true})
+}
+
+#[tokio::test]
+async fn a_cancelled_attempt_stops_and_says_so() {
+    let mut world = World::new().await;
+    let _driver = world.driver(&["--concurrency", "2"]);
+    world.dispatch("a", world.waiting()).await;
+    world.dispatch("b", world.waiting()).await;
+    world.begun(2);
+    cancel(&world, "a", false).await;
+    let result = world.result().await;
+    assert_eq!(result.step_id.as_deref(), Some("a"));
+    assert_eq!(result.driverresult.failure, Some(DriverFailure::Cancelled));
+    world.release();
+    assert!(world.result().await.driverresult.success);
+}
+
+#[tokio::test]
+async fn after_a_cancel_with_force_nothing_is_answered() {
+    let mut world = World::new().await;
+    let driver = world.driver(&["--concurrency", "2"]);
+    world.dispatch("a", stubborn(&world)).await;
+    world.begun(1);
+    cancel(&world, "a", true).await;
+    driver.says("no answer counts any more");
+    world.settled().await;
+    world.release();
+    world.dispatch("b", json!({})).await;
+    assert_eq!(world.result().await.step_id.as_deref(), Some("b"));
+    assert_eq!(world.results().await, 1);
+}
+
+#[tokio::test]
+async fn a_message_whose_cancel_came_first_is_dropped() {
+    let mut world = World::new().await;
+    let driver = world.driver(&["--concurrency", "1"]);
+    world.dispatch("a", world.waiting()).await;
+    world.begun(1);
+    world
+        .dispatch("b", json!({"begun": world.path("begun")}))
+        .await;
+    cancel(&world, "b", false).await;
+    cancel(&world, "a", false).await;
+    driver.says("is cancelled");
+    assert_eq!(world.result().await.step_id.as_deref(), Some("a"));
+    world.settled().await;
+    assert_eq!((world.lines("begun").len(), world.results().await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_signal_lets_it_finish_and_leaves_the_rest_to_others() {
+    let mut world = World::new().await;
+    let mut driver = world.driver(&["--concurrency", "2"]);
+    world.dispatch("a", world.waiting()).await;
+    world.begun(1);
+    driver.signal(Signal::TERM);
+    driver.says("finishes what it has in hand");
+    world.dispatch("b", json!({})).await;
+    world.release();
+    assert_eq!(world.result().await.step_id.as_deref(), Some("a"));
+    assert_eq!(driver.end(), Some(0));
+    let info = world.consumer().await;
+    assert_eq!(
+        (
+            info.num_ack_pending,
+            info.num_pending,
+            world.results().await
+        ),
+        (0, 1, 1)
+    );
+    let _other = world.driver(&[]);
+    assert_eq!(world.result().await.step_id.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_what_is_in_hand() {
+    let mut world = World::new().await;
+    let mut driver = world.driver(&[]);
+    world.dispatch("a", world.waiting()).await;
+    world.begun(1);
+    driver.signal(Signal::INT);
+    driver.says("finishes what it has in hand");
+    driver.signal(Signal::INT);
+    let result = world.result().await.driverresult;
+    assert_eq!(result.failure, Some(DriverFailure::Retryable));
+    assert!(result.message.contains("shut down"), "{}", result.message);
+    assert_eq!(driver.end(), Some(0));
+}
