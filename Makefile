@@ -5,14 +5,19 @@ CARGO ?= cargo
 BELT := target/debug/belt
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: demo test api check build drivers guests fmt deny advisories install simulate chaos bench bench-quick clean
+.PHONY: demo test api servers check build drivers guests fmt deny advisories install simulate chaos bench bench-quick clean
 
 demo: build ## runs examples/supply-chain on this repository's own Cargo.lock
 	@examples/supply-chain/run
 
-test: build guests ## every test
+test: build guests servers ## every test
 	$(CARGO) test --workspace --locked
 	@tests/api/run
+
+servers: ## the nats-servers that the tests talk to, and a driver as Conveyor's users write it
+	@tests/nats/install
+	@if command -v go >/dev/null; then go build -C tests/conveyor -o ../../target/conveyor-driver .; \
+	else rm -f target/conveyor-driver; echo "there is no go here: the tests of a driver of Conveyor's own kind will not run"; fi
 
 api: build guests ## the API against its own document, with many more examples
 	EXAMPLES=500 tests/api/run

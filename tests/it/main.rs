@@ -79,6 +79,7 @@ mod up_runs;
 mod up_slow;
 mod up_token;
 
+mod conveyor;
 mod native;
 mod native_answers;
 mod native_broker;

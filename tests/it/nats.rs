@@ -5,6 +5,7 @@ use crate::up::Up;
 use async_nats::Subscriber;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{self, Message, consumer::AckPolicy};
+use beltline::clock;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::fs;
@@ -12,7 +13,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -132,12 +133,12 @@ fn launch(which: &str, data: &TempDir, port: u16) -> Option<Child> {
     command.arg("-c").arg(data.path().join("server.conf"));
     let log = fs::File::create(data.path().join("log")).unwrap();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-    let begin = Instant::now();
+    let give_up = clock::monotonic() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if child.try_wait().unwrap().is_some() {
             return None;
         }
-        assert!(begin.elapsed() < PATIENCE, "nats-server does not start");
+        assert!(clock::monotonic() < give_up, "nats-server does not start");
         std::thread::yield_now();
     }
     Some(child)

@@ -75,8 +75,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, how: &How) {
         }
         let latency = how.latency_ms.load(Ordering::Relaxed);
         if latency > 0 {
-            // This is the network that is slow, and no test that waits.
-            thread::sleep(Duration::from_millis(latency));
+            hold(Duration::from_millis(latency));
         }
         if how.is_deaf.load(Ordering::Relaxed) {
             continue;
@@ -86,4 +85,12 @@ fn carry(mut from: TcpStream, mut to: TcpStream, how: &How) {
         }
     }
     let _ = to.shutdown(Shutdown::Both);
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the network is slow here; no test waits for it"
+)]
+fn hold(latency: Duration) {
+    thread::sleep(latency);
 }

@@ -63,6 +63,7 @@ fn result(driver: &str, id: &Id, said: Result<Outcome<Value>, Failure>) -> Drive
         step_id: Some(id.step.clone()).filter(|step| !step.is_empty()),
         attempt: Some(id.attempt).filter(|attempt| *attempt > 0),
         token: Some(id.token.clone()).filter(|token| !token.is_empty()),
+        log_sequence: None,
         host: None,
     }
 }

@@ -153,7 +153,7 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Child>, BridgeError>
         if child.try_wait().is_ok_and(|ended| ended.is_some()) {
             return Ok(None);
         }
-        thread::sleep(PAUSE);
+        pause();
     }
     let _ = child.kill();
     let _ = child.wait();
@@ -172,6 +172,14 @@ impl Address {
         let mut greeting = [0; 4];
         stream.read_exact(&mut greeting).is_ok() && &greeting == b"INFO"
     }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "between two looks at what has a deadline, and no runtime to wait on"
+)]
+fn pause() {
+    thread::sleep(PAUSE);
 }
 
 fn settings(folder: &Path, address: &Address) -> String {
@@ -245,7 +253,7 @@ impl Drop for Spawned {
             if has_ended {
                 return;
             }
-            thread::sleep(PAUSE);
+            pause();
         }
         let _ = kill_process(self.pid, Signal::KILL);
     }
