@@ -231,15 +231,16 @@ impl Registry {
     fn publish(&self, path: &Path, config: Config, puts: BTreeMap<String, Digest>) {
         self.refresh.seen.lock().config = Stamp::of(path);
         *self.refresh.wished.lock() = Wished { config, puts };
-        self.serve_wished(Some(path));
+        self.serve_wished(|served| served.path = path.to_owned());
     }
 
     fn publish_puts(&self, puts: BTreeMap<String, Digest>) {
         self.refresh.wished.lock().puts = puts;
-        self.serve_wished(None);
+        self.serve_wished(|_| {});
     }
 
-    fn serve_wished(&self, path: Option<&Path>) {
+    /// Serves what is wished; `also` changes what else is told of it, at the same time.
+    fn serve_wished(&self, also: impl FnOnce(&mut Served)) {
         let Wished { mut config, puts } = self.refresh.wished.lock().clone();
         let from_config: Vec<String> = config.drivers.keys().cloned().collect();
         for (name, digest) in puts {
@@ -248,9 +249,7 @@ impl Registry {
             config.drivers.entry(name).or_insert_with(entry);
         }
         self.change(|served| {
-            if let Some(path) = path {
-                served.path = path.to_owned();
-            }
+            also(served);
             let mut before = std::mem::take(&mut served.drivers);
             for (name, entry) in &config.drivers {
                 let source = match from_config.contains(name) {
@@ -296,7 +295,9 @@ impl Registry {
         for (name, entry) in drivers {
             if let DriverEntry::Wasm(wasm) = entry {
                 let now = (wasm.clone(), Stamp::of(&folder.join(&wasm.path)));
-                if seen.drivers.get(name) != Some(&now) {
+                // One that has gone and come again meanwhile is the same, and was never looked at.
+                let is_new = served.drivers.get(name).is_some_and(ServedDriver::is_new);
+                if is_new || seen.drivers.get(name) != Some(&now) {
                     self.renew(name, entry, &folder, &served.config);
                     seen.drivers.insert(name.clone(), now);
                 }
@@ -314,8 +315,7 @@ impl Registry {
         match read_served(&path) {
             Ok(config) => {
                 self.refresh.wished.lock().config = config;
-                self.change(|served| served.trouble = None);
-                self.serve_wished(None);
+                self.serve_wished(|served| served.trouble = None);
                 tracing::info!(file = %path.display(), "the operator's file was read again");
             }
             Err(error) => {
@@ -340,7 +340,9 @@ impl Registry {
             }
         }
         self.change(|served| {
-            let Some(known) = served.drivers.get_mut(name) else {
+            // What it should be may have changed meanwhile: then it is looked at again.
+            let is_wished = served.config.drivers.get(name) == Some(entry);
+            let Some(known) = served.drivers.get_mut(name).filter(|_| is_wished) else {
                 return;
             };
             match loaded {
