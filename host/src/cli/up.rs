@@ -74,12 +74,13 @@ pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Stop> {
         .context("there are no threads")
         .map_err(Stop::fault)?;
     let (address, taken_up) = serving.block_on(start(&owned, args.listen, token))?;
+    // Whoever reads that it is up may end it at once.
+    let signals = serving.block_on(async { Signals::new() })?;
     output::notice(&format!(
         "belt is up at http://{address}; its API is shown at http://{address}/docs"
     ));
     tracing::info!(%address, open = taken_up, "up");
-    let signalled = serving.block_on(until_signal(&owner, args.drain));
-    signalled?;
+    serving.block_on(until_signal(&owner, signals, args.drain));
     owned.end();
     Ok(ExitCode::SUCCESS)
 }
@@ -143,8 +144,7 @@ fn owner_of(state: &StateFolder) -> Option<OwnerView> {
 
 /// Waits for a signal; then no new runs begin, and those under way may end their attempts. What has not by then is left
 /// as it is in the store: the next start takes it up.
-async fn until_signal(owner: &Arc<Owner>, drain: Duration) -> Result<(), Stop> {
-    let mut signals = Signals::new()?;
+async fn until_signal(owner: &Arc<Owner>, mut signals: Signals, drain: Duration) {
     signals.next().await;
     tracing::info!(under_way = owner.under_way(), "draining");
     owner.close();
@@ -153,7 +153,6 @@ async fn until_signal(owner: &Arc<Owner>, drain: Duration) -> Result<(), Stop> {
         _ = tokio::time::timeout(drain, owner.until_quiet()) => {}
     }
     tracing::info!(left = owner.carries(), "down");
-    Ok(())
 }
 
 /// Log lines on stderr, one for each event; `RUST_LOG` says how much.
