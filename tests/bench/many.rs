@@ -7,7 +7,7 @@ use super::rounds::{Effort, medians, timed};
 use super::table::{Goal, Table};
 use beltline::clock;
 use beltline::launch::Launch;
-use beltline::runner::{Perform, Runner};
+use beltline::runner::{Perform, Performed, Runner};
 use beltline::store::{Batch, Store};
 use beltline::wasm::{Admission, Attempt, Ended, WORKSPACE};
 use beltline_engine::RunStatus;
@@ -162,7 +162,7 @@ impl Perform for Alone {
         async { None }.boxed()
     }
 
-    fn attempt(self: Arc<Self>, _: Attempt) -> BoxFuture<'static, anyhow::Result<Ended>> {
+    fn attempt(self: Arc<Self>, _: Attempt) -> BoxFuture<'static, anyhow::Result<Performed>> {
         let done = Ended::Outcome {
             message: String::new(),
             output: None,
@@ -172,7 +172,7 @@ impl Perform for Alone {
             if let Some(bare) = &self.0 {
                 bare.attempt("{}");
             }
-            Ok(done)
+            Ok(Performed::Ended(done))
         }
         .boxed()
     }

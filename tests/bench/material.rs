@@ -2,7 +2,7 @@
 
 use beltline::digest::Digest;
 use beltline::documents::{Documents, Resource, read_bytes};
-use beltline::launch::{self, Launch, Order, Prepared, Subject};
+use beltline::launch::{self, Launch, Order, Places, Prepared, Subject};
 use beltline::logs::{LogLine, LogSink};
 use beltline::runner::Observer;
 use beltline::runs::Runs;
@@ -190,7 +190,14 @@ impl State {
         let path = self.folder.path().join("belt.yaml");
         let used = launch::resolve(&pipeline, &config, &path, false);
         let used = used.expect("the guest is a driver");
-        let prepared = launch::prepare(pipeline, used, &config, path, host, &self.state);
+        let prepared = launch::prepare(
+            pipeline,
+            used,
+            &config,
+            path,
+            Places::here(host),
+            &self.state,
+        );
         prepared.expect("the pipeline can be run")
     }
 

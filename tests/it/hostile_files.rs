@@ -177,7 +177,6 @@ fn no_file_call_outlives_a_cancel() {
     assert_eq!(said.code, 0, "{}", said.stderr);
     let step = &said.json()["steps"][0];
     let left = &step["output"];
-    assert!(left["begin"].as_u64().unwrap() > 0, "{left}");
     assert_eq!(left["begin"], left["end"], "somebody wrote meanwhile");
     let first = &step["attempts"][0];
     assert_eq!(first["failure"]["kind"], "cancelled");

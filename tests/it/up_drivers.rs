@@ -1,7 +1,9 @@
 //! Drivers over HTTP: what is served, and components that clients bring.
 
 use crate::belt::{Bench, guest};
+use crate::compile_made::many_functions;
 use crate::http::Answer;
+use crate::live::Live;
 use crate::up::{Up, id, order};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -175,4 +177,19 @@ fn a_driver_is_not_removed_from_under_a_run_that_was_accepted() {
     }
     // Both have come about, or it shows nothing.
     assert_eq!(seen.len(), 2, "{seen:?}");
+}
+
+#[test]
+fn one_that_is_removed_and_brought_again_while_others_are_compiled_is_ready_again() {
+    let bench = Bench::new(&[]);
+    let mut command = bench.command(&crate::up::up(&[]));
+    command.env("XDG_CACHE_HOME", bench.path("cache"));
+    let up = Up::of(&bench, Live::start(command));
+    put(&up, "mine", &of("echo")).is(201);
+    up.ready("mine");
+    put(&up, "busy", &many_functions(2_000)).is(201);
+    up.delete("/drivers/mine").is(204);
+    put(&up, "mine", &of("echo")).is(201);
+    assert_eq!(up.get("/drivers/busy").is(200)["status"], "compiling");
+    up.ready("mine");
 }

@@ -167,3 +167,11 @@ fn a_run_that_would_take_too_long_is_left_to_be_resumed() {
         (&json!("succeeded"), &json!(2))
     );
 }
+
+#[test]
+fn it_can_be_ended_as_soon_as_it_says_that_it_is_up() {
+    let bench = Bench::new(&[]);
+    for _ in 0..20 {
+        assert_eq!(Up::start(&bench).terminate().code, 0);
+    }
+}

@@ -82,16 +82,13 @@ pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Stop> {
         .context("there are no threads")
         .map_err(Stop::fault)?;
     let (address, taken_up) = serving.block_on(start(&owned, args.listen, token))?;
-    serving.block_on(async {
-        // Whoever reads that it is up may send one.
-        let signals = Signals::new()?;
-        output::notice(&format!(
-            "belt is up at http://{address}; its API is shown at http://{address}/docs"
-        ));
-        tracing::info!(%address, open = taken_up, "up");
-        until_signal(&owner, signals, args.drain).await;
-        Ok::<(), Stop>(())
-    })?;
+    // Whoever reads that it is up may end it at once.
+    let signals = serving.block_on(async { Signals::new() })?;
+    output::notice(&format!(
+        "belt is up at http://{address}; its API is shown at http://{address}/docs"
+    ));
+    tracing::info!(%address, open = taken_up, "up");
+    serving.block_on(until_signal(&owner, signals, args.drain));
     owned.end();
     Ok(ExitCode::SUCCESS)
 }

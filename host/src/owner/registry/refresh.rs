@@ -356,7 +356,9 @@ impl Registry {
         for (name, entry) in drivers {
             if let DriverEntry::Wasm(wasm) = entry {
                 let now = (wasm.clone(), Stamp::of(&folder.join(&wasm.path)));
-                if seen.drivers.get(name) != Some(&now) {
+                // One that has gone and come again meanwhile is the same, and was never looked at.
+                let is_new = served.drivers.get(name).is_some_and(ServedDriver::is_new);
+                if is_new || seen.drivers.get(name) != Some(&now) {
                     self.renew(name, wasm, &folder, &served.config);
                     seen.drivers.insert(name.clone(), now);
                 }
@@ -399,7 +401,10 @@ impl Registry {
             }
         }
         self.change(|served| {
-            let Some(known) = served.drivers.get_mut(name) else {
+            // What it should be may have changed meanwhile: then it is looked at again.
+            let wished = served.config.drivers.get(name);
+            let is_wished = matches!(wished, Some(DriverEntry::Wasm(wished)) if wished == entry);
+            let Some(known) = served.drivers.get_mut(name).filter(|_| is_wished) else {
                 return;
             };
             match loaded {

@@ -63,6 +63,13 @@ pub struct ServedDriver {
     pub trouble: Option<String>,
 }
 
+impl ServedDriver {
+    /// Whether it has not been looked at yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.current.is_none() && self.status == DriverStatus::Compiling
+    }
+}
+
 impl Served {
     /// The operator's settings, with an entry for each driver that a client has put.
     pub fn config(&self) -> &Config {
@@ -77,7 +84,7 @@ impl Served {
         }
         let mut steps = pipeline.steps.iter();
         steps.all(|step| match self.drivers.get(&step.driver) {
-            Some(driver) => driver.current.is_some() || driver.status != DriverStatus::Compiling,
+            Some(driver) => !driver.is_new(),
             None => true,
         })
     }
