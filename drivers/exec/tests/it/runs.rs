@@ -129,7 +129,7 @@ async fn without_a_workspace_it_fails_by_name() {
     world.dispatch("none", json!({"run": ["true"]})).await;
     let refused = world.result().await.driverresult;
     assert!(
-        refused.message.contains("has no workspace"),
+        refused.message.contains("this run has no workspace"),
         "{}",
         refused.message
     );
