@@ -92,7 +92,10 @@ fn outcome(said: Result<Outcome<Value>, Failure>) -> DriverOutcome {
             ..failed(DriverFailure::Retryable, reason)
         },
         Err(Failure::Cancelled) => failed(DriverFailure::Cancelled, "cancelled".to_owned()),
-        Err(Failure::Other(reason)) => failed(DriverFailure::Other, reason),
+        Err(Failure::Other(reason)) => DriverOutcome {
+            retryable: Some(false),
+            ..failed(DriverFailure::Other, reason)
+        },
     }
 }
 
@@ -146,7 +149,7 @@ mod tests {
         let other = failed(Failure::Other("what".to_owned()));
         assert_eq!(
             (&other["failure"], &other["retryable"]),
-            (&json!("other"), &Value::Null)
+            (&json!("other"), &json!(false))
         );
     }
 

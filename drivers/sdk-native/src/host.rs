@@ -149,7 +149,7 @@ impl AttemptHost {
 /// A folder of the host's machine, where this is it and shows it.
 fn folder(what: &str, path: Option<&str>, machine: Option<&str>) -> Result<PathBuf, Failure> {
     let Some(path) = path else {
-        return Ok(PathBuf::new());
+        return Err(Failure::permanent(format!("this run has no {what}")));
     };
     let here = fs::read_to_string(BOOT_ID).unwrap_or_default();
     if machine.is_some_and(|machine| machine != here.trim()) {
@@ -182,7 +182,12 @@ mod tests {
             folder("workspace", Some(path), Some(boot.trim())),
             Ok(here.path().to_owned())
         );
-        assert_eq!(folder("workspace", None, Some("other")), Ok(PathBuf::new()));
+        assert_eq!(
+            folder("workspace", None, Some("other"))
+                .unwrap_err()
+                .reason(),
+            "this run has no workspace"
+        );
         let refused = |path, machine| folder("out folder", Some(path), machine).unwrap_err();
         let reason = refused(path, Some("other")).to_string();
         assert!(reason.contains("is on the host's machine") && reason.contains(path));

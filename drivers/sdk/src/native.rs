@@ -64,7 +64,7 @@ pub struct Call {
 
 /// What a driver can ask while it runs. Every method is called on the driver's thread and may block it.
 pub trait Host {
-    /// The folder that the run works on; an empty path where none was granted.
+    /// The folder that the run works on; a path that is no folder where none was granted.
     ///
     /// # Errors
     /// Why one that was granted cannot be had.

@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use serde_json::json;
 
 use crate::server::Server;
-use crate::world::{RUN, World, object};
+use crate::world::{RUN, World, example, object};
 
 #[tokio::test]
 async fn a_message_is_worked_on_and_answered_with_its_token() {
@@ -122,7 +122,12 @@ async fn all_lines_are_kept_before_the_answer() {
 
 #[tokio::test]
 async fn a_result_that_the_broker_does_not_take_is_a_failure_that_says_so() {
-    let mut world = World::over(Server::with_config("max_payload: 65536")).await;
+    let mut world = World::over(
+        Server::with_config("max_payload: 65536"),
+        "tester",
+        example("tester"),
+    )
+    .await;
     let _driver = world.driver(&[]);
     world.dispatch("s", json!({"bytes": 100_000})).await;
     let result = world.result().await.driverresult;

@@ -21,6 +21,8 @@ pub const RUN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 pub struct World {
     pub server: Server,
+    name: &'static str,
+    program: PathBuf,
     pub folder: TempDir,
     pub client: Client,
     pub context: Context,
@@ -31,16 +33,18 @@ pub struct World {
 
 impl World {
     pub async fn new() -> World {
-        World::over(Server::start()).await
+        World::over(Server::start(), "tester", example("tester")).await
     }
 
-    pub async fn over(server: Server) -> World {
+    /// A world for a driver of that name, which is this program.
+    pub async fn over(server: Server, name: &'static str, program: PathBuf) -> World {
+        let own = subjects::driver_subjects(name);
         let client = async_nats::connect(&server.url).await.unwrap();
         let context = jetstream::new(client.clone());
         for (name, subjects, retention) in [
             (
                 subjects::MESSAGES_STREAM,
-                vec!["resources.>", "events.>", "drivers.>", "tester.resources.*"],
+                vec!["resources.>", "events.>", "drivers.>", own.as_str()],
                 RetentionPolicy::Interest,
             ),
             (
@@ -64,6 +68,8 @@ impl World {
         }
         World {
             server,
+            name,
+            program,
             folder: TempDir::new().unwrap(),
             client,
             context,
@@ -81,8 +87,8 @@ impl World {
     /// The driver's consumer, made beforehand with a short wait.
     pub async fn impatient(&self) {
         let config = pull::Config {
-            durable_name: Some("tester".to_owned()),
-            filter_subject: "tester.resources.*".to_owned(),
+            durable_name: Some(self.name.to_owned()),
+            filter_subject: subjects::driver_subjects(self.name),
             ack_wait: std::time::Duration::from_secs(1),
             ..pull::Config::default()
         };
@@ -100,7 +106,7 @@ impl World {
             .get_stream(subjects::MESSAGES_STREAM)
             .await
             .unwrap();
-        stream.consumer_info("tester").await.unwrap()
+        stream.consumer_info(self.name).await.unwrap()
     }
 
     /// Waits until nothing is in anyone's hand and nothing waits.
@@ -125,9 +131,10 @@ impl World {
             "stderr.{}",
             self.started.fetch_add(1, Ordering::Relaxed)
         ));
-        let child = Command::new(tester())
+        let child = Command::new(&self.program)
             .args(["--nats", &self.server.url])
             .args(arguments)
+            .current_dir(self.folder.path())
             .stderr(Stdio::from(fs::File::create(&log).unwrap()))
             .spawn()
             .unwrap();
@@ -166,7 +173,9 @@ impl World {
     }
 
     pub async fn raw(&self, bytes: Vec<u8>) {
-        let sent = self.context.publish("tester.resources.app", bytes.into());
+        let sent = self
+            .context
+            .publish(subjects::driver_subject(self.name, "app"), bytes.into());
         sent.await.unwrap().await.unwrap();
     }
 
@@ -255,10 +264,10 @@ impl Drop for Driver {
     }
 }
 
-/// The example beside this test.
-fn tester() -> PathBuf {
+/// An example beside this test.
+pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples/tester");
+    let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
     assert!(path.is_file(), "{} is built with the tests", path.display());
     path
 }

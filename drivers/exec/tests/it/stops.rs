@@ -1,0 +1,87 @@
+//! Commands that are to stop, and what they have started.
+
+use std::fs;
+use std::path::PathBuf;
+
+use beltline_wire::{Cancel, DriverFailure, subjects};
+use serde_json::{Value, json};
+
+use crate::server::wait_for;
+use crate::world::{RUN, World};
+use crate::{exec, is_alive, send};
+
+const CONFIG: &str = "allow: {commands: \"*\", shell: true, pipelines: \"*\"}\ngrace_ms: 200";
+
+/// A shell with a child that has one too; none of them heeds SIGTERM. Their numbers go to `pids`.
+fn stubborn() -> Value {
+    let text = "trap '' TERM; sh -c 'trap \"\" TERM; sleep 300 & echo $! > grandchild; wait' & \
+                while ! test -s grandchild; do :; done; echo $$ $! $(cat grandchild) > pids.new; mv pids.new pids; wait";
+    json!({"run": text, "shell": true})
+}
+
+fn pids(world: &World) -> Vec<String> {
+    let file: PathBuf = world.path("work/pids");
+    let text = wait_for("the command to begin", || fs::read_to_string(&file).ok());
+    let pids: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(pids.len(), 3);
+    assert!(pids.iter().all(|pid| is_alive(pid)));
+    pids
+}
+
+fn all_gone(pids: &[String]) {
+    let gone = || pids.iter().all(|pid| !is_alive(pid)).then_some(());
+    wait_for("the whole group to be gone", gone);
+}
+
+#[tokio::test]
+async fn a_cancel_ends_all_of_a_command() {
+    let (mut world, _driver) = exec(CONFIG).await;
+    send(&world, "s", stubborn()).await;
+    let pids = pids(&world);
+    let cancel = Cancel {
+        run_id: RUN.to_owned(),
+        step_id: None,
+        attempt: None,
+        force: false,
+    };
+    let bytes = serde_json::to_vec(&cancel).unwrap();
+    world
+        .client
+        .publish(subjects::cancel_subject(RUN), bytes.into())
+        .await
+        .unwrap();
+    world.client.flush().await.unwrap();
+    let outcome = world.result().await.driverresult;
+    assert_eq!(outcome.failure, Some(DriverFailure::Cancelled));
+    all_gone(&pids);
+}
+
+#[tokio::test]
+async fn so_does_the_end_of_its_time() {
+    let (mut world, _driver) = exec(CONFIG).await;
+    let work = world.path("work").to_str().unwrap().to_owned();
+    let fill = |attempt: &mut beltline_wire::DispatchedAttempt| {
+        attempt.workspace = Some(work);
+        attempt.timeout_ms = 1_000;
+    };
+    world.send("s", stubborn(), fill).await;
+    let pids = pids(&world);
+    let outcome = world.result().await.driverresult;
+    assert_eq!(outcome.failure, Some(DriverFailure::Retryable));
+    assert!(
+        outcome.message.contains("timeout of 1000 ms"),
+        "{}",
+        outcome.message
+    );
+    all_gone(&pids);
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_ends_with_it() {
+    let (mut world, _driver) = exec(CONFIG).await;
+    let text = "sleep 300 & echo $! > pid";
+    send(&world, "s", json!({"run": text, "shell": true})).await;
+    assert!(world.result().await.driverresult.success);
+    let pid = fs::read_to_string(world.path("work/pid")).unwrap();
+    all_gone(&[pid]);
+}
