@@ -32,6 +32,7 @@ build: drivers ## the host and the stock drivers
 
 drivers:
 	@drivers/build
+	@drivers/build both-ways
 
 guests: ## the components that the tests run
 	@drivers/build --manifest-path tests/guests/Cargo.toml --out target/guests --examples -p guests

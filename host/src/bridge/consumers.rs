@@ -31,7 +31,7 @@ const DELIVERIES_MAX: i64 = 5;
 const FORGOTTEN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Messages that all programs of a driver may have at once.
-const ACKS_PENDING_MAX: i64 = 10_000;
+const ACKS_PENDING_MAX: i64 = 1_000;
 
 /// What this host knows of the consumers of its drivers.
 #[derive(Debug, Default)]
