@@ -10,6 +10,7 @@ mod engine;
 mod loading;
 mod many;
 mod material;
+mod native;
 mod rounds;
 mod runs;
 mod server;
@@ -31,13 +32,18 @@ fn main() {
     {
         return server::run_load(load);
     }
+    if let [mode, url, names, ..] = arguments.as_slice()
+        && mode == "drivers"
+    {
+        return native::run_drivers(url, names);
+    }
     let effort = if arguments.iter().any(|argument| argument == "--quick") {
         Effort::Quick
     } else {
         Effort::Whole
     };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let sections: [Section; 9] = [
+    let sections: [Section; 10] = [
         ("resident", loading::measure_resident),
         ("engine", engine::measure),
         ("attempts", attempts::measure),
@@ -47,6 +53,7 @@ fn main() {
         ("loading", loading::measure),
         ("start", start::measure),
         ("server", server::measure),
+        ("native", native::measure),
     ];
     let mut table = Table::default();
     for (name, measure) in sections {

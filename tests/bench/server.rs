@@ -14,7 +14,9 @@ mod up;
 mod waiting;
 mod watched;
 
-pub use load::run as run_load;
+pub use load::{Done, Load, What, run as run_load};
+pub use syncs::Syncs;
+pub use up::{Place, Up};
 
 use super::rounds::Effort;
 use super::table::Table;
@@ -33,20 +35,20 @@ pub fn measure(effort: Effort, table: &mut Table) {
 }
 
 /// Which of these times, in order, as many are below.
-fn percentile(times: &mut [f64], percent: f64) -> f64 {
+pub fn percentile(times: &mut [f64], percent: f64) -> f64 {
     times.sort_by(f64::total_cmp);
     let place = (times.len() as f64 * percent / 100.0) as usize;
     let last = times.len().saturating_sub(1);
     times.get(place.min(last)).copied().unwrap_or_default()
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+pub fn median(mut times: Vec<f64>) -> f64 {
     percentile(&mut times, 50.0)
 }
 
 /// Until the next look, or the next time of the clock.
 #[allow(clippy::disallowed_methods, reason = "a load has a clock of its own")]
-fn pause(duration: Duration) {
+pub fn pause(duration: Duration) {
     if !duration.is_zero() {
         std::thread::sleep(duration);
     }

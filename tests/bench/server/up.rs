@@ -42,6 +42,18 @@ impl Place {
         Place(folder)
     }
 
+    /// One with these native drivers beside.
+    pub fn with_natives(names: &[&str]) -> Self {
+        let place = Place::new();
+        let path = place.path().join("belt.yaml");
+        let mut config = fs::read_to_string(&path).expect("it was written");
+        for name in names {
+            config.push_str(&format!("  {name}: {{placement: native}}\n"));
+        }
+        fs::write(path, config).expect("a temporary folder can be written to");
+        place
+    }
+
     /// One whose state somebody else has made.
     pub fn of(folder: tempfile::TempDir) -> Self {
         let place = Place::new();
@@ -55,9 +67,14 @@ impl Place {
     }
 
     pub fn up(&self) -> Up {
+        self.up_with(&[])
+    }
+
+    pub fn up_with(&self, more: &[&str]) -> Up {
         let before = clock::monotonic();
         let mut process = Command::new(root().join("target/debug/belt"))
             .args(["up", "--listen", "127.0.0.1:0", "--state", "state"])
+            .args(more)
             .current_dir(self.path())
             .env("XDG_CACHE_HOME", self.path())
             .stdout(Stdio::null())
