@@ -87,3 +87,4 @@ mod native_faults;
 mod native_registered;
 mod nats;
 mod proxy;
+mod wire_doc;
