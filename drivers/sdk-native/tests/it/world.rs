@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -264,12 +265,26 @@ impl Drop for Driver {
     }
 }
 
-/// An example beside this test.
+/// An example of this crate, built from what its sources are now: a test that is run alone builds none. With the workspace,
+/// so that there is one build of what it depends on.
 pub fn example(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "--workspace",
+                "--example",
+                name,
+            ])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(built.unwrap().success(), "the examples do not build");
+    });
     let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(path.is_file(), "{} is built with the tests", path.display());
-    path
+    test.ancestors().nth(2).unwrap().join("examples").join(name)
 }
 
 pub fn object(value: Value) -> Map<String, Value> {
