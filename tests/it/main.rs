@@ -68,6 +68,7 @@ mod up_killed;
 mod up_kinds;
 mod up_load;
 mod up_logs;
+mod up_metrics;
 mod up_moves;
 mod up_one;
 mod up_out;
