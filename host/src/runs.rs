@@ -19,6 +19,7 @@
 //! snapshot/<digest>            pipelines and resources
 //! ```
 
+mod removal;
 mod results;
 
 pub use results::{RESULT, driver_results};
@@ -378,38 +379,6 @@ impl Runs {
             }
         }
         Ok(events)
-    }
-
-    /// Every key of a run, that of its head last; more than `page` are read in several goes.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn keys_of(&self, record: &RunRecord, page: usize) -> Result<Vec<String>, RunsError> {
-        let id = record.run;
-        let mut keys = Vec::new();
-        for prefix in
-            ["step", "output", "event", "dispatch", "ignored"].map(|sort| format!("{sort}/{id}/"))
-        {
-            let mut after: Option<String> = None;
-            loop {
-                let after_key = after.as_deref();
-                let some = self
-                    .store
-                    .keys(&prefix, after_key, Order::Ascending, page)
-                    .await?;
-                let is_last = some.len() < page;
-                after = some.last().cloned();
-                keys.extend(some);
-                if is_last {
-                    break;
-                }
-            }
-        }
-        keys.push(requeue_key(id));
-        keys.push(of_key(&record.kind, &record.resource, id));
-        keys.push(run_key(id));
-        keys.push(head_key(id));
-        Ok(keys)
     }
 
     async fn steps(&self, id: RunId) -> Result<Vec<(u32, Step)>, RunsError> {

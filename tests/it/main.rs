@@ -14,6 +14,7 @@ mod held_up;
 mod owner;
 mod pages;
 mod readme;
+mod removal;
 mod rerun;
 mod room;
 mod runs;

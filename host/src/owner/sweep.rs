@@ -4,6 +4,7 @@
 //! that are left names it. Dying in between leaves something for the next sweep, never a run by half: its records go in
 //! one commit, before its files.
 
+use super::carry::line_of;
 use super::{Owner, OwnerError, blocking};
 use crate::clock;
 use crate::digest::Digest;
@@ -23,9 +24,6 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Keys that are read at once.
 const PAGE: usize = 1_000;
-
-/// Keys that one commit removes.
-const KEYS_MAX: usize = 1_000;
 
 /// How long the answer to a request with a key is kept.
 const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -94,21 +92,34 @@ impl Owner {
     }
 
     /// Removes an ended run that nobody carries and no resource waits for.
-    async fn remove(&self, id: RunId) -> Result<bool, OwnerError> {
+    async fn remove(self: &Arc<Self>, id: RunId) -> Result<bool, OwnerError> {
         let Some(record) = self.runs.record(id).await? else {
+            return Ok(false);
+        };
+        // It is in the books meanwhile: whoever wants it to go on waits, and finds none.
+        let line = line_of(&record.kind, &record.resource);
+        if self.hold(id, &line).is_err() {
+            return Ok(false);
+        }
+        let removed = self.remove_held(&record).await;
+        self.carried.lock().ended(id);
+        self.changes.send_replace(());
+        self.fill();
+        removed
+    }
+
+    async fn remove_held(&self, record: &RunRecord) -> Result<bool, OwnerError> {
+        let id = record.run;
+        let Some(head) = self.runs.ended_head(id).await? else {
             return Ok(false);
         };
         let resync = self.runs.resync(&record.kind, &record.resource).await?;
         let is_asked_for = resync.is_some_and(|(resync, _)| resync.run == id);
-        if is_asked_for || self.is_carried(id) {
+        if is_asked_for {
             return Ok(false);
         }
-        let keys = self.runs.keys_of(&record, KEYS_MAX).await?;
-        for some in keys.chunks(KEYS_MAX) {
-            let batch = some
-                .iter()
-                .fold(Batch::new(), |batch, key| batch.delete(key));
-            self.store.commit(batch).await?;
+        if !self.runs.remove(record, head).await? {
+            return Ok(false);
         }
         let _ = fs::remove_file(crate::logs::path(&self.state.logs(), id));
         if !record.out_given && record.out.starts_with(self.state.outs()) {
