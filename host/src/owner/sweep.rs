@@ -28,15 +28,24 @@ const PAGE: usize = 1_000;
 /// How long the answer to a request with a key is kept.
 const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
 
+/// Between two looks for what nobody names, where no run goes: uploads that no run was made of.
+const UNNAMED_PAUSE_MS: u64 = 60 * 60 * 1_000;
+
 /// What nobody names is left alone for so long: whoever has just brought it may be about to.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 
 /// Sweeps now and then, for as long as the owner is there.
 pub(super) async fn keep(owner: Weak<Owner>) {
+    let mut unnamed_ms = 0;
     loop {
         {
             let Some(owner) = owner.upgrade() else { return };
-            match owner.sweep().await {
+            let now_ms = clock::now_ms();
+            let is_due = now_ms >= unnamed_ms;
+            if is_due {
+                unnamed_ms = now_ms + UNNAMED_PAUSE_MS;
+            }
+            match owner.sweep(is_due).await {
                 Ok(0) => {}
                 Ok(swept) => tracing::info!(runs = swept, "runs were kept long enough"),
                 Err(error) => {
@@ -49,11 +58,12 @@ pub(super) async fn keep(owner: Weak<Owner>) {
 }
 
 impl Owner {
-    /// Removes what has been kept long enough. Says how many runs went.
+    /// Removes what has been kept long enough, and what nobody names where a run went or `looks_for_unnamed`. Says how many
+    /// runs went.
     ///
     /// # Errors
     /// The store's or the file system's; what is left goes with the next sweep.
-    pub async fn sweep(self: &Arc<Self>) -> Result<usize, OwnerError> {
+    async fn sweep(self: &Arc<Self>, looks_for_unnamed: bool) -> Result<usize, OwnerError> {
         let retention = self.registry.served().config().retention;
         let now_ms = clock::now_ms();
         let oldest_ms = now_ms.saturating_sub(clock::millis(retention.age));
@@ -85,7 +95,7 @@ impl Owner {
             }
         }
         self.forget_answers(now_ms).await?;
-        if swept > 0 {
+        if swept > 0 || looks_for_unnamed {
             self.remove_unnamed().await?;
         }
         Ok(swept)
@@ -269,13 +279,13 @@ impl Named {
     }
 }
 
-/// What lies in a folder and is not fresh; nothing where there is no folder.
-fn old_entries(folder: &Path) -> Vec<PathBuf> {
+/// What lies in a folder and is not fresh when it is come to; nothing where there is no folder.
+fn old_entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let since = clock::system_time(clock::now_ms()) - FRESH;
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let old = entries.filter(|entry| {
+    let old = entries.filter(move |entry| {
         let modified = entry.metadata().and_then(|found| found.modified());
         modified.is_ok_and(|modified| modified < since)
     });
-    old.map(|entry| entry.path()).collect()
+    old.map(|entry| entry.path())
 }
