@@ -22,7 +22,7 @@
 mod removal;
 mod results;
 
-pub use results::{RESULT, driver_results};
+pub use results::driver_results;
 
 use crate::digest::Digest;
 use crate::documents::Pipeline;

@@ -8,7 +8,7 @@ use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
 use crate::owner::{Accepted, Named, OwnerError, RunOrder};
-use crate::runs::{RESULT, driver_results};
+use crate::runs::driver_results;
 use crate::store::Batch;
 use axum::Json;
 use axum::extract::State;
@@ -110,7 +110,7 @@ pub(super) async fn version(
 pub(super) async fn put(
     State(owner): State<Shared>,
     InPath((kind, name)): InPath<(String, String)>,
-    DocumentBody(mut document, _): DocumentBody<Resource>,
+    DocumentBody(document, _): DocumentBody<Resource>,
 ) -> Result<Json<Value>, Problem> {
     same_name(&name, &document.name)?;
     if kind != document.resource {
@@ -122,8 +122,6 @@ pub(super) async fn put(
         let found = owner.catalog().resource(&kind, &name).await?;
         let found = found.ok_or_else(|| missing(&kind, &name))?;
         let was = &found.record.resource;
-        // What drivers answered is not the client's to keep.
-        document.value.metadata.retain(|key, _| !is_result(key));
         if document.spec != was.spec || document.pipeline != was.pipeline {
             let accepted = owner.order_apart(order(document)).await;
             let accepted = accepted.map_err(|error| Problem::of(&error, Places::RESOURCE))?;
@@ -205,8 +203,4 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
         metadata.extend(results);
     }
     Ok(shown.into())
-}
-
-fn is_result(key: &str) -> bool {
-    key.starts_with(RESULT)
 }

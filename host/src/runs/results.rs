@@ -1,12 +1,10 @@
 //! What each driver of a run answered, in Conveyor's words.
 
 use super::{Runs, RunsError};
+use crate::documents::DRIVER_RESULT;
 use crate::view::message;
 use beltline_engine::{Run, StepState};
 use serde_json::{Map, Value, json};
-
-/// What stands before a driver's name in a resource's `metadata`.
-pub const RESULT: &str = "driverresults.";
 
 /// What each driver of a run answered: JSON text under its name. Of a driver with several steps, the last. `keeps_data`
 /// says of which step what it left stands there too.
@@ -42,7 +40,7 @@ pub async fn driver_results(
             "driver": plan.driver,
         });
         results.insert(
-            format!("{RESULT}{}", plan.driver),
+            format!("{DRIVER_RESULT}{}", plan.driver),
             result.to_string().into(),
         );
     }
