@@ -15,10 +15,12 @@
 //! requeue/<id>                 how soon after its success its drivers want to look again
 //! open/<id>                    as long as it has not ended
 //! of/<kind>/<resource>/<id>    the runs of a resource
+//! answered/<kind>/<resource>/<driver>   what that driver answered last
 //! resync/<kind>/<resource>     when a run of that resource is to begin by itself
 //! snapshot/<digest>            pipelines and resources
 //! ```
 
+mod answered;
 mod removal;
 mod results;
 
@@ -497,6 +499,7 @@ fn opened_or_ended(
         true => batch.delete(open_key(id)),
         false => batch,
     };
+    let batch = answered::answered(batch, kind, resource, after);
     let asked = [stored.requeue_after_ms, traces.requeue_after_ms];
     match resync_ms(after, asked.into_iter().flatten().min()) {
         Some(at_ms) => batch.put(

@@ -154,7 +154,9 @@ pub(super) async fn delete(
     for _ in 0..RACES_MAX {
         let found = owner.catalog().resource(&kind, &name).await?;
         let found = found.ok_or_else(|| missing(&kind, &name))?;
-        if commit(&owner, remove_resource(&found.record, found.revision)).await? {
+        let batch = remove_resource(&found.record, found.revision);
+        let batch = owner.runs().forget_answers(batch, &kind, &name).await?;
+        if commit(&owner, batch).await? {
             return Ok(StatusCode::NO_CONTENT);
         }
     }
@@ -186,9 +188,12 @@ fn plain(record: &ResourceRecord) -> Map<String, Value> {
     fields
 }
 
-/// A resource with its last run, and what that run's drivers answered.
+/// A resource with its last run, and what each driver answered last, in that run or one before.
 async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Problem> {
     let mut shown = plain(&record);
+    let (kind, name) = (&record.resource.resource, &record.resource.name);
+    let answers = owner.runs().answers(kind, name, record.since).await?;
+    answer(&mut shown, answers);
     let Some(id) = record.run else {
         return Ok(shown.into());
     };
@@ -199,8 +204,12 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
     let results = driver_results(owner.runs(), &stored.run, |_| true).await?;
     let last_run = json!({"run": id.to_string(), "status": stored.run.status()});
     shown.insert("last_run".to_owned(), last_run);
-    if let Some(Value::Object(metadata)) = shown.get_mut("metadata") {
-        metadata.extend(results);
-    }
+    answer(&mut shown, results);
     Ok(shown.into())
+}
+
+fn answer(shown: &mut Map<String, Value>, answers: Map<String, Value>) {
+    if let Some(Value::Object(metadata)) = shown.get_mut("metadata") {
+        metadata.extend(answers);
+    }
 }

@@ -128,6 +128,7 @@ impl Owner {
         if is_asked_for {
             return Ok(false);
         }
+        self.runs.keep_answers(record).await?;
         if !self.runs.remove(record, head).await? {
             return Ok(false);
         }
