@@ -50,6 +50,9 @@ pub struct ResourceRecord {
     /// The last run of it that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
+    /// The first run of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<RunId>,
 }
 
 /// A record, and what a write compares to replace it.

@@ -44,7 +44,7 @@ pub use pipeline::{
     StepDocument,
 };
 pub use quantity::{QuantityError, format_duration, format_size, parse_duration, parse_size};
-pub use resource::{Definition, Resource};
+pub use resource::{DRIVER_RESULT, Definition, Resource};
 pub use schema::SpecCheck;
 pub use source::STDIN;
 

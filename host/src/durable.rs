@@ -7,6 +7,7 @@ mod tree;
 
 pub use tree::sync_tree;
 
+use crate::clock;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -52,6 +53,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The file system's.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Gives a file the time of now, so that whoever removes what is old and nobody's leaves it alone for a while.
+///
+/// # Errors
+/// The file system's.
+pub fn touch(path: &Path) -> io::Result<()> {
+    File::open(path)?.set_modified(clock::system_time(clock::now_ms()))
 }
 
 #[cfg(test)]

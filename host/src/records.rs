@@ -77,6 +77,23 @@ pub struct ResyncRecord {
     pub run: RunId,
 }
 
+/// What a driver answered last about a resource, by the run that ended with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnsweredRecord {
+    /// The run.
+    pub run: RunId,
+    /// Whether its step succeeded.
+    pub success: bool,
+    /// What it said.
+    pub message: String,
+    /// Whose output it left, while the run is there: its step and the attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<AttemptId>,
+    /// The output itself, JSON text, once the run has gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+}
+
 /// How long after its success a run's drivers want to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RequeueRecord {

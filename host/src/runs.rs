@@ -15,13 +15,16 @@
 //! requeue/<id>                 how soon after its success its drivers want to look again
 //! open/<id>                    as long as it has not ended
 //! of/<kind>/<resource>/<id>    the runs of a resource
+//! answered/<kind>/<resource>/<driver>   what that driver answered last
 //! resync/<kind>/<resource>     when a run of that resource is to begin by itself
 //! snapshot/<digest>            pipelines and resources
 //! ```
 
+mod answered;
+mod removal;
 mod results;
 
-pub use results::{RESULT, driver_results};
+pub use results::driver_results;
 
 use crate::digest::Digest;
 use crate::documents::Pipeline;
@@ -380,38 +383,6 @@ impl Runs {
         Ok(events)
     }
 
-    /// Every key of a run, that of its head last; more than `page` are read in several goes.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn keys_of(&self, record: &RunRecord, page: usize) -> Result<Vec<String>, RunsError> {
-        let id = record.run;
-        let mut keys = Vec::new();
-        for prefix in
-            ["step", "output", "event", "dispatch", "ignored"].map(|sort| format!("{sort}/{id}/"))
-        {
-            let mut after: Option<String> = None;
-            loop {
-                let after_key = after.as_deref();
-                let some = self
-                    .store
-                    .keys(&prefix, after_key, Order::Ascending, page)
-                    .await?;
-                let is_last = some.len() < page;
-                after = some.last().cloned();
-                keys.extend(some);
-                if is_last {
-                    break;
-                }
-            }
-        }
-        keys.push(requeue_key(id));
-        keys.push(of_key(&record.kind, &record.resource, id));
-        keys.push(run_key(id));
-        keys.push(head_key(id));
-        Ok(keys)
-    }
-
     async fn steps(&self, id: RunId) -> Result<Vec<(u32, Step)>, RunsError> {
         let prefix = format!("step/{id}/");
         let found = self.scan::<StepRecord>(&prefix).await?;
@@ -528,6 +499,7 @@ fn opened_or_ended(
         true => batch.delete(open_key(id)),
         false => batch,
     };
+    let batch = answered::answered(batch, kind, resource, after);
     let asked = [stored.requeue_after_ms, traces.requeue_after_ms];
     match resync_ms(after, asked.into_iter().flatten().min()) {
         Some(at_ms) => batch.put(

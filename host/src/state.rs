@@ -144,7 +144,8 @@ impl StateFolder {
         // Several runs of a new driver may begin at the same time.
         let _keeping = KEEPING.lock();
         if fs::read(&path).is_ok_and(|kept| kept == bytes) {
-            return Ok(());
+            // No run may name it yet: from here on it is as fresh as one that has just come.
+            return durable::touch(&path).map_err(io("touch", &path));
         }
         let folder = self.root.join("drivers");
         durable::make_folder(&folder).map_err(io("make", &folder))?;
@@ -204,6 +205,7 @@ fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError 
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     #[test]
     fn a_driver_is_kept_by_digest_and_damage_is_named() {
@@ -219,6 +221,12 @@ mod tests {
         state.keep_driver(digest, b"wasm").unwrap();
         state.keep_driver(digest, b"wasm").unwrap();
         assert_eq!(state.driver_bytes(digest).unwrap(), b"wasm");
+        // One that is kept again is fresh again: the sweep leaves it alone.
+        let long_ago = clock::system_time(1_000);
+        let file = fs::File::open(state.driver(digest)).unwrap();
+        file.set_modified(long_ago).unwrap();
+        state.keep_driver(digest, b"wasm").unwrap();
+        assert!(file.metadata().unwrap().modified().unwrap() > long_ago);
         fs::write(state.driver(digest), b"rasm").unwrap();
         let error = state.driver_bytes(digest).unwrap_err().to_string();
         assert!(

@@ -126,9 +126,11 @@ impl Workspaces {
         Receiving::begin(&self.archives, self.archive(digest), digest, self.limits)
     }
 
-    /// Whether an archive is there. Only [`Workspaces::make`] finds out whether it is damaged.
+    /// Whether an archive is there, and will be for a while: it is as fresh from here on as one that has just come. Only
+    /// [`Workspaces::make`] finds out whether it is damaged.
     pub fn has(&self, digest: Digest) -> bool {
-        self.archive(digest).is_file()
+        let path = self.archive(digest);
+        path.is_file() && durable::touch(&path).is_ok()
     }
 
     /// Makes the workspace of a run from an archive, and says where it is. It is on disk then.
@@ -141,6 +143,9 @@ impl Workspaces {
             return Err(WorkspaceError::Taken(path));
         }
         let archive = self.open(digest)?;
+        // No run names it yet.
+        let path_of_archive = self.archive(digest);
+        durable::touch(&path_of_archive).map_err(io("touch", &path_of_archive))?;
         durable::make_folder(&self.folders).map_err(io("make", &self.folders))?;
         let partial = self.folders.join(partial_name(run));
         let unpacked = self.fill(digest, archive, &partial)?;

@@ -76,6 +76,14 @@ fn a_host_that_stays_gives_the_run_up_and_carries_the_others() {
     up.says("its run has failed");
     let metrics = up.get("/metrics");
     assert!(metrics.text().contains("beltline_threads_held_up 1"));
+    // Whoever gave it up has counted it.
+    for ended in [
+        "runs_ended_total{result=\"failed\"} 1",
+        "steps_ended_total{driver=\"files\",result=\"failed\"} 1",
+        "attempts_ended_total{driver=\"files\",result=\"limit\"} 1",
+    ] {
+        assert!(metrics.text().contains(ended), "{}", metrics.text());
+    }
 
     // No round of it begins beside that call, others do.
     let said = up.post(&format!("/runs/{}/retry", id(&run)), &json!({}));

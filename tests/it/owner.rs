@@ -2,6 +2,7 @@
 
 use crate::belt::{Bench, Said};
 use crate::live::Live;
+use beltline::clock;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -132,4 +133,23 @@ fn a_client_takes_the_folder_over_when_the_owner_dies_and_both_runs_end() {
     assert_eq!(all[2]["cut_off"], true);
     let said = runs(&bench, &["resume", all[2]["run"].as_str().unwrap()]);
     assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn the_log_of_a_run_that_was_cut_off_ends_and_nobody_waits_for_it() {
+    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
+    let mut owner = Live::run(&bench, &[]);
+    owner.until("at the gate");
+    owner.kill();
+    let begun_ms = clock::now_ms();
+    let mut log = Live::runs(&bench, "logs", &["-f"]);
+    log.until("was cut off; `belt runs resume");
+    let said = log.end();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stdout.contains("at the gate"), "{said:?}");
+    let said = runs(&bench, &["wait"]);
+    assert_eq!(said.code, 4, "{said:?}");
+    assert!(said.stderr.contains("was cut off"), "{said:?}");
+    // One request of `wait` may take a minute where there is something to wait for.
+    assert!(clock::now_ms() - begun_ms < 50_000);
 }

@@ -1,4 +1,4 @@
-//! The commands that the pages of the server show are run, one after the other, as they stand there.
+//! The commands that the README and the pages of the server show are run, one after the other, as they stand there.
 
 use crate::belt::root;
 use crate::live::Live;
@@ -34,7 +34,7 @@ fn shell(state: &Path, script: &str) -> Command {
 
 #[test]
 fn the_commands_of_the_servers_pages_run_as_they_are_shown() {
-    for page in ["docs/server.md", "examples/drift/README.md"] {
+    for page in ["README.md", "docs/server.md", "examples/drift/README.md"] {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         let mut up: Option<Live> = None;
@@ -46,6 +46,10 @@ fn the_commands_of_the_servers_pages_run_as_they_are_shown() {
                 .unwrap()
                 .trim()
                 .trim_end_matches('&');
+            // It builds what this is a test of.
+            if command.starts_with("make ") {
+                continue;
+            }
             if command.starts_with("belt up") {
                 let script = format!("exec {command} --listen 127.0.0.1:0 --state $STATE");
                 let mut live = Live::start(shell(&state, &script));
@@ -59,9 +63,9 @@ fn the_commands_of_the_servers_pages_run_as_they_are_shown() {
                 .replace(SHOWN, &address)
                 .replace(".belt/", "$STATE/");
             // A page shows what is to be seen in its state; here that is elsewhere.
-            let script = match script.strip_prefix("belt runs") {
-                Some(rest) => format!("belt runs{rest} --state $STATE"),
-                None => script,
+            let script = match script.starts_with("belt run") && !script.contains("--server") {
+                true => format!("{script} --state $STATE"),
+                false => script,
             };
             let script = script.replace("curl -s", "curl -s --fail-with-body");
             let done = shell(&state, &script).output().unwrap();

@@ -154,3 +154,32 @@ fn a_full_disk_costs_no_acknowledged_run_and_is_waited_for() {
     assert_eq!(up.terminate().code, 0);
     drop(disk);
 }
+
+#[test]
+fn an_upload_that_no_run_was_made_of_goes_at_last_and_one_that_was_promised_stays() {
+    let bench = bench("", &["echo"]);
+    let up = Up::start(&bench);
+    let put = |bytes: &[u8]| {
+        let digest = beltline::digest::Digest::of(bytes);
+        let (path, kind) = (
+            format!("/workspaces/{digest}"),
+            [("content-type", "application/gzip")],
+        );
+        up.ask("PUT", &path, &kind, bytes).is(201);
+        let file = bench.path(&format!("state/archives/{}.tar.gz", digest.hex()));
+        let long_ago = clock::system_time(1_000);
+        fs::File::open(&file)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+        (path, file)
+    };
+    let ((_, forgotten), (promised, kept)) = (put(b"one"), put(b"two"));
+    up.get(&promised).is(204);
+    assert_eq!(up.terminate().code, 0);
+    let up = Up::start(&bench);
+    let gone = || !forgotten.exists();
+    up.until("/health", |_| gone());
+    assert!(kept.exists());
+    assert_eq!(up.terminate().code, 0);
+}

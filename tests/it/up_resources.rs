@@ -139,10 +139,7 @@ fn a_changed_spec_starts_an_update_and_an_unchanged_one_nothing() {
     assert_eq!(run["steps"][0]["output"]["resource"]["generation"], 2);
 
     // What a client read and sends back, driver results included, changes nothing.
-    let mut same = up.get("/resources/app/thing").is(200);
-    let fields = same.as_object_mut().unwrap();
-    fields.remove("last_run");
-    fields.remove("generation");
+    let same = up.get("/resources/app/thing").is(200);
     let unchanged = up.put("/resources/app/thing", &same).is(200);
     assert_eq!(
         (id(&unchanged), &unchanged["version"]),
@@ -172,4 +169,79 @@ fn a_changed_spec_starts_an_update_and_an_unchanged_one_nothing() {
         up.post("/resources", &thing(json!({}))).is(201)["version"],
         "1"
     );
+}
+
+#[test]
+fn what_was_read_can_be_sent_back() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    let pipeline = json!({"name": "line", "resource": "app", "context": {"a": 1}, "steps": [{"driver": "echo"}]});
+    up.put("/pipelines/line", &pipeline).is(200);
+    let read = up.get("/pipelines/line").is(200);
+    assert_eq!(read["metadata"], json!({"a": 1}));
+    assert_eq!(up.put("/pipelines/line", &read).is(200), read);
+    assert_eq!(up.post("/pipelines", &read).is(201), read);
+    let mut two = read;
+    two["metadata"] = json!({"a": 2});
+    assert!(
+        up.put("/pipelines/line", &two)
+            .refused(400)
+            .contains("the two differ")
+    );
+
+    up.ended(&id(&up.post("/resources", &thing(json!({}))).is(201)));
+    let read = up.get("/resources/app/thing").is(200);
+    assert!(read["metadata"]["driverresults.echo"].is_string());
+    up.put("/resources/app/thing", &read).is(200);
+    assert_eq!(up.get("/resources/app/thing").is(200), read);
+    // Also as a new one, to which nothing has been answered.
+    up.delete("/resources/app/thing").is(204);
+    let made = up.post("/resources", &read).is(201);
+    assert_eq!(made["version"], "1");
+    let old = up.get("/resources/app/thing/1").is(200);
+    assert_eq!(old["metadata"], json!({}));
+}
+
+#[test]
+fn what_drivers_answered_stays_until_they_answer_anew_also_when_the_run_has_gone() {
+    let bench = Bench::new(&["echo", "latch"]);
+    let config = bench.read("belt.yaml");
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    up.line("other", json!([{"id": "s", "driver": "latch"}]));
+    up.ended(&id(&up
+        .post("/resources", &thing(json!({"size": 1})))
+        .is(201)));
+    let answered = |up: &Up| up.get("/resources/app/thing").is(200)["metadata"].clone();
+    let first = answered(&up);
+    let text = first["driverresults.echo"].as_str().unwrap();
+    let result: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(result["data"]["resource"]["spec"]["size"], 1);
+
+    // The next run has no such driver, and has not answered yet.
+    let mut changed = thing(json!({"size": 2}));
+    changed["pipeline"] = json!("other");
+    let second = id(&up.put("/resources/app/thing", &changed).is(200));
+    assert_eq!(answered(&up), first);
+    let out = up.get(&format!("/runs/{second}")).is(200)["out"].clone();
+    let out = std::path::Path::new(out.as_str().unwrap()).to_owned();
+    std::fs::create_dir_all(&out).unwrap();
+    std::fs::write(out.join("s.open"), "").unwrap();
+    up.ended(&second);
+    let both = answered(&up);
+    assert_eq!(both["driverresults.echo"], first["driverresults.echo"]);
+    assert!(both["driverresults.latch"].is_string());
+    assert_eq!(up.terminate().code, 0);
+
+    bench.write("belt.yaml", format!("retention: {{count: 1}}\n{config}"));
+    let up = Up::start(&bench);
+    up.until("/runs", |page| page["runs"].as_array().unwrap().len() == 1);
+    assert_eq!(answered(&up), both);
+    // A new one of the same name has its own.
+    up.delete("/resources/app/thing").is(204);
+    up.ended(&id(&up.post("/resources", &thing(json!({}))).is(201)));
+    let anew = answered(&up);
+    assert!(anew["driverresults.echo"].is_string());
+    assert!(anew.get("driverresults.latch").is_none());
 }

@@ -8,10 +8,12 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use futures::StreamExt;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The largest JSON body: a pipeline, a resource and a context of their largest sizes, with room for their escapes.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
@@ -19,27 +21,89 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// How long a client may take to send one.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// Bytes of bodies that are held at once, over all requests: eight of the largest drivers, or what a hundred clients send at most of JSON.
+const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
+
+/// One for each byte that may still be held.
+static IN_FLIGHT: Semaphore = Semaphore::const_new(IN_FLIGHT_BYTES_MAX);
+
+/// A body, and its part of what may be held until the last one lets go of it.
+struct Held {
+    bytes: Vec<u8>,
+    part: Option<SemaphorePermit<'static>>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Reads a body of at most so many bytes within so long.
 pub(super) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let limit = crate::text::size(bytes_max as u64);
-        let detail = format!("the body is over the limit of {limit}");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-    };
+    read_of(&IN_FLIGHT, body, bytes_max, time).await
+}
+
+/// Only what has come counts: a client that says much and sends little takes nobody's part. There is no waiting for one, for
+/// those who have a part might wait for each other.
+async fn read_of(
+    in_flight: &'static Semaphore,
+    body: Body,
+    bytes_max: usize,
+    time: Duration,
+) -> Result<Bytes, Problem> {
     // Whoever says so beforehand need not send it.
     if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_large());
+        return Err(too_large(bytes_max));
     }
-    let read = Limited::new(body, bytes_max).collect();
-    match tokio::time::timeout(time, read).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::invalid("the body ended too early")),
+    match tokio::time::timeout(time, collect(in_flight, body, bytes_max)).await {
+        Ok(read) => read.map(Bytes::from_owner),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("the body did not come within {} s", time.as_secs()),
         )),
     }
+}
+
+async fn collect(
+    in_flight: &'static Semaphore,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Held, Problem> {
+    let mut pieces = Limited::new(body, bytes_max).into_data_stream();
+    let mut held = Held {
+        bytes: Vec::new(),
+        part: None,
+    };
+    while let Some(piece) = pieces.next().await {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(bytes_max)),
+            Err(_) => return Err(Problem::invalid("the body ended too early")),
+        };
+        let wanted = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+        let part = in_flight.try_acquire_many(wanted);
+        let part = part.map_err(|_| crowded())?;
+        match &mut held.part {
+            Some(parts) => parts.merge(part),
+            none => *none = Some(part),
+        }
+        held.bytes.extend_from_slice(&piece);
+    }
+    Ok(held)
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let limit = crate::text::size(bytes_max as u64);
+    let detail = format!("the body is over the limit of {limit}");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+fn crowded() -> Problem {
+    let limit = crate::text::size(IN_FLIGHT_BYTES_MAX as u64);
+    let detail =
+        format!("the bodies of all requests are at the limit of {limit} together; try again soon");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 /// That a write brings what it should: nothing that a form of a web page could send.
@@ -199,5 +263,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Via {
             .get::<Via>()
             .copied()
             .unwrap_or(Via::Network))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_bodies_together_are_bounded_until_they_are_let_go() {
+        static IN_FLIGHT: Semaphore = Semaphore::const_new(10);
+        let of = |text: &'static str| read_of(&IN_FLIGHT, Body::from(text), 100, BODY_TIME_MAX);
+        let first = of("123456").await.unwrap();
+        assert_eq!(first, "123456");
+        let part = first.slice(..1);
+        drop(first);
+        // A part of it holds all of it.
+        assert_eq!(of("12345").await.unwrap_err().status, 503);
+        assert_eq!(of("1234").await.unwrap(), "1234");
+        drop(part);
+        assert_eq!(of("1234567890").await.unwrap(), "1234567890");
+        assert_eq!(IN_FLIGHT.available_permits(), 10);
     }
 }

@@ -211,7 +211,7 @@ pub(super) async fn put(
             owner.apart(put).await?
         }
         false => {
-            let put = async move { carrier.put_driver(&named, bytes.to_vec()).await };
+            let put = async move { carrier.put_driver(&named, bytes).await };
             owner.apart(put).await?
         }
     };

@@ -78,7 +78,8 @@ pub struct RunLogsQuery {
 
 /// What a run's drivers said and say
 ///
-/// JSON; with `accept: text/event-stream` the stored lines and those to come, each with an id, until the run has ended.
+/// JSON; with `accept: text/event-stream` the stored lines and those to come, each with an id, until the run has
+/// ended, or at once where it was cut off and nobody carries it.
 #[utoipa::path(get, path = "/runs/{run}/logs", tag = "runs", params(RunLogsQuery, AfterQuery,
     ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
     responses((status = 200, description = "lines, oldest first", body = Vec<LogLine>), Problem))]
@@ -318,7 +319,7 @@ impl Said {
     }
 }
 
-/// A log that is read to its end, and on as it grows, until the run has ended.
+/// A log that is read to its end, and on as it grows, until the run has ended or is found cut off.
 struct Followed {
     watched: Watched,
     place: u64,
@@ -355,13 +356,15 @@ impl Followed {
             if let Some(line) = self.waiting.pop_front() {
                 return Some(line);
             }
-            // Whether it has ended is known before the lines are read: then none is missed.
+            // Whether somebody still moves it is known before whether it has ended, and both before the lines are read: then none
+            // is missed.
+            let is_carried = self.watched.owner.is_carried(self.watched.id);
             let marks = self.watched.marks().await.ok()?;
             let (folder, id) = (self.watched.owner.state().logs(), self.watched.id);
             let read = logs::read_from(&folder, id, self.place, BYTES).unwrap_or_default();
             self.place = read.last().map_or(self.place, |(after, _)| *after);
             self.waiting.extend(read);
-            let is_over = marks.has_ended || marks.has_failed;
+            let is_over = marks.has_ended || marks.has_failed || !is_carried;
             if self.waiting.is_empty() && (is_over || !self.watched.changed().await) {
                 return None;
             }

@@ -8,7 +8,7 @@ use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
 use crate::owner::{Accepted, Named, OwnerError, RunOrder};
-use crate::runs::{RESULT, driver_results};
+use crate::runs::driver_results;
 use crate::store::Batch;
 use axum::Json;
 use axum::extract::State;
@@ -110,7 +110,7 @@ pub(super) async fn version(
 pub(super) async fn put(
     State(owner): State<Shared>,
     InPath((kind, name)): InPath<(String, String)>,
-    DocumentBody(mut document, _): DocumentBody<Resource>,
+    DocumentBody(document, _): DocumentBody<Resource>,
 ) -> Result<Json<Value>, Problem> {
     same_name(&name, &document.name)?;
     if kind != document.resource {
@@ -122,8 +122,6 @@ pub(super) async fn put(
         let found = owner.catalog().resource(&kind, &name).await?;
         let found = found.ok_or_else(|| missing(&kind, &name))?;
         let was = &found.record.resource;
-        // What drivers answered is not the client's to keep.
-        document.value.metadata.retain(|key, _| !is_result(key));
         if document.spec != was.spec || document.pipeline != was.pipeline {
             let accepted = owner.order_apart(order(document)).await;
             let accepted = accepted.map_err(|error| Problem::of(&error, Places::RESOURCE))?;
@@ -156,7 +154,9 @@ pub(super) async fn delete(
     for _ in 0..RACES_MAX {
         let found = owner.catalog().resource(&kind, &name).await?;
         let found = found.ok_or_else(|| missing(&kind, &name))?;
-        if commit(&owner, remove_resource(&found.record, found.revision)).await? {
+        let batch = remove_resource(&found.record, found.revision);
+        let batch = owner.runs().forget_answers(batch, &kind, &name).await?;
+        if commit(&owner, batch).await? {
             return Ok(StatusCode::NO_CONTENT);
         }
     }
@@ -188,9 +188,12 @@ fn plain(record: &ResourceRecord) -> Map<String, Value> {
     fields
 }
 
-/// A resource with its last run, and what that run's drivers answered.
+/// A resource with its last run, and what each driver answered last, in that run or one before.
 async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Problem> {
     let mut shown = plain(&record);
+    let (kind, name) = (&record.resource.resource, &record.resource.name);
+    let answers = owner.runs().answers(kind, name, record.since).await?;
+    answer(&mut shown, answers);
     let Some(id) = record.run else {
         return Ok(shown.into());
     };
@@ -201,12 +204,12 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
     let results = driver_results(owner.runs(), &stored.run, |_| true).await?;
     let last_run = json!({"run": id.to_string(), "status": stored.run.status()});
     shown.insert("last_run".to_owned(), last_run);
-    if let Some(Value::Object(metadata)) = shown.get_mut("metadata") {
-        metadata.extend(results);
-    }
+    answer(&mut shown, results);
     Ok(shown.into())
 }
 
-fn is_result(key: &str) -> bool {
-    key.starts_with(RESULT)
+fn answer(shown: &mut Map<String, Value>, answers: Map<String, Value>) {
+    if let Some(Value::Object(metadata)) = shown.get_mut("metadata") {
+        metadata.extend(answers);
+    }
 }

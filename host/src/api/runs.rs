@@ -103,16 +103,13 @@ impl Owner {
         !stored.run.is_ended() && !self.is_carried(stored.run.id)
     }
 
-    /// Waits until a run has ended, durably, or that long.
-    async fn wait_for_end(&self, id: RunId, wait: Duration) -> Result<(), Problem> {
+    /// Waits until a run has ended, durably, or that long. One that was cut off, and that nobody carries, is not waited for.
+    async fn wait_for_end(&self, id: RunId, wait: Duration) {
         let feed = self.feed(id);
-        let head = self.runs().head(id).await?;
-        let has_ended = head.is_none_or(|head| head.is_ended());
-        // What the store has may not be durable yet where a runner has it.
-        if !has_ended || self.is_carried(id) {
+        // What the store has of another is durable, and stays as it is.
+        if self.is_carried(id) {
             feed.end(wait).await;
         }
-        Ok(())
     }
 
     /// A new run as it has ended, durably, or as it is after that long.
@@ -173,7 +170,7 @@ pub(super) async fn create(
             let Some(id) = kept.run else {
                 return Ok(kept.into_response());
             };
-            owner.wait_for_end(id, wait).await?;
+            owner.wait_for_end(id, wait).await;
             owner.stored(id).await?
         }
     };
@@ -337,7 +334,7 @@ pub(super) async fn get(
     let wait = wait_of(&query)?;
     let id = owner.pick(&named).await?;
     if let Some(wait) = wait {
-        owner.wait_for_end(id, wait).await?;
+        owner.wait_for_end(id, wait).await;
     }
     Ok(axum::Json(owner.view(id).await?))
 }

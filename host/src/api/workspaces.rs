@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How long the next piece of an archive may take.
 const PIECE_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long all of it may take: the largest that is taken, over a line of a few megabits a second.
+const ARCHIVE_TIME_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// Pieces on their way to the disk.
 const PIECES: usize = 16;
 
@@ -57,7 +60,8 @@ pub(super) async fn put(
         }
         Ok(receiving)
     });
-    let sent = pass_on(request.into_body().into_data_stream(), send).await;
+    let body = request.into_body().into_data_stream();
+    let sent = within(ARCHIVE_TIME_MAX, pass_on(body, send)).await;
     let receiving = write.await.map_err(|_| OwnerError::Panicked)?;
     // What the disk says comes first: it is why nobody took the rest.
     let receiving = receiving?;
@@ -65,6 +69,19 @@ pub(super) async fn put(
     let finished = blocking(move || receiving.finish()).await?;
     finished.map_err(OwnerError::from)?;
     Ok(StatusCode::CREATED)
+}
+
+/// Takes what comes in that time: a byte now and then is in time each, and does not hold a place for ever.
+async fn within(
+    time: Duration,
+    sent: impl Future<Output = Result<(), Problem>>,
+) -> Result<(), Problem> {
+    let late = || {
+        let detail = format!("the archive did not come within {} s", time.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    };
+    let sent = tokio::time::timeout(time, sent).await;
+    sent.unwrap_or_else(|_| Err(late()))
 }
 
 async fn pass_on(
@@ -94,4 +111,25 @@ fn parse(digest: &str) -> Result<Digest, Problem> {
     digest
         .parse()
         .map_err(|error: crate::digest::NotADigest| Problem::invalid(error.to_string()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use futures::stream;
+    use std::convert::Infallible;
+
+    #[tokio::test]
+    async fn an_archive_that_never_ends_is_let_go_though_each_piece_is_in_time() {
+        let piece = || Ok::<_, Infallible>(Bytes::from_static(b"x"));
+        let body = Body::from_stream(stream::repeat_with(piece)).into_data_stream();
+        let (send, mut pieces) = tokio::sync::mpsc::channel(PIECES);
+        let taken = tokio::spawn(async move { while pieces.recv().await.is_some() {} });
+        let sent = within(Duration::from_millis(50), pass_on(body, send)).await;
+        assert_eq!(sent.unwrap_err().status, 408);
+        // Whoever writes is told that no more comes.
+        taken.await.unwrap();
+    }
 }

@@ -239,7 +239,7 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Pipeline> {
     })
 }
 
-/// `context`, or `metadata` as Conveyor calls it; never both.
+/// `context`, or `metadata` as Conveyor calls it; both only where they are equal, as in what a server shows.
 fn read_context(fields: &mut Fields<'_>, node: &Node, report: &Report) -> Map<String, Value> {
     let context = fields.optional("context", fields::map("context", CONTEXT_BYTES_MAX));
     // Not a key of ours to propose: it is asked for only where it stands.
@@ -247,9 +247,9 @@ fn read_context(fields: &mut Fields<'_>, node: &Node, report: &Report) -> Map<St
         return context.unwrap_or_default();
     };
     let metadata = fields.optional("metadata", fields::map("metadata", CONTEXT_BYTES_MAX));
-    if context.is_some() && metadata.is_some() {
+    if context.is_some() && metadata.is_some() && context != metadata {
         let message =
-            "`metadata` is Conveyor's word for `context`, and both are given; keep `context`";
+            "`metadata` is Conveyor's word for `context`, and the two differ; keep `context`";
         report.at(entry.key_mark, message);
     }
     context.or(metadata).unwrap_or_default()

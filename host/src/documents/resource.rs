@@ -55,6 +55,12 @@ pub struct Definition {
     pub schema: Value,
 }
 
+/// What stands before a driver's name in a resource's `metadata`, where a server shows what that driver answered.
+pub const DRIVER_RESULT: &str = "driverresults.";
+
+/// What a server shows of a resource beside what people write. It is passed over, so that what was read can be sent back.
+const SHOWN: [&str; 2] = ["generation", "last_run"];
+
 pub(super) const HINTS: Hints = &[
     hint(
         "apiVersion",
@@ -111,8 +117,13 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Resource> {
     let metadata = fields.optional("metadata", fields::map("metadata", RESOURCE_BYTES_MAX));
     let spec = fields.raw("spec").map(Node::to_json);
     let id = fields.optional("id", fields::note);
+    // Not keys of ours to propose: they are asked for only where they stand.
+    for shown in SHOWN.into_iter().filter(|key| node.get(key).is_some()) {
+        fields.raw(shown);
+    }
     fields.finish(HINTS);
-    let metadata = metadata.unwrap_or_default();
+    let mut metadata = metadata.unwrap_or_default();
+    metadata.retain(|key, _| !key.starts_with(DRIVER_RESULT));
     let resource = Resource {
         id,
         name: name?,

@@ -103,6 +103,7 @@ impl Owner {
             ..Traces::default()
         };
         let revision = self.runs.create(stored, &traces, along).await?;
+        self.metrics.events(&stored.run, &traces.events);
         self.runs.store().sync(revision).await?;
         Ok(())
     }

@@ -232,6 +232,11 @@ impl Metrics {
         text
     }
 
+    /// What has been written of a run.
+    pub(super) fn events(&self, run: &Run, events: &[Event]) {
+        events.iter().for_each(|event| self.event(run, event));
+    }
+
     fn event(&self, run: &Run, event: &Event) {
         let id = run.id;
         match event {
@@ -332,9 +337,7 @@ impl Counted {
 impl Observer for Counted {
     fn written(&self, run: &Run, events: &[Event]) {
         self.feed.written(run, events);
-        events
-            .iter()
-            .for_each(|event| self.metrics.event(run, event));
+        self.metrics.events(run, events);
         events.iter().for_each(|event| self.note(run, event));
     }
 

@@ -215,7 +215,10 @@ impl Owner {
             &self.state,
         )?;
         prepared.keep(&launch, &self.state)?;
-        change.record.run = Some(launch.stored.run.id);
+        change.record.run = Some(id);
+        if change.found.is_none() {
+            change.record.since = Some(id);
+        }
         let along = keep_resource(along, &change.record, change.found, change.is_new);
         let add = order.along.as_ref();
         self.accept(launch, Some(change.record), notes, along, add)
@@ -368,6 +371,7 @@ impl Change {
                     generation: 1,
                     resource: wish,
                     run: None,
+                    since: None,
                 },
                 found: None,
                 event: "create",

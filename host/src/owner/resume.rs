@@ -207,11 +207,9 @@ impl Owner {
             ..stored.clone()
         };
         let along = along.map_or_else(Batch::new, |add| add(Batch::new(), &moved));
-        let head = self.runs.save(stored, &moved.run, &traces, along);
-        *stored = StoredRun {
-            head: head.await?,
-            ..moved
-        };
+        let head = self.runs.save(stored, &moved.run, &traces, along).await?;
+        self.metrics.events(&moved.run, &traces.events);
+        *stored = StoredRun { head, ..moved };
         Ok(())
     }
 

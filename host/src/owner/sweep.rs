@@ -4,6 +4,7 @@
 //! that are left names it. Dying in between leaves something for the next sweep, never a run by half: its records go in
 //! one commit, before its files.
 
+use super::carry::line_of;
 use super::{Owner, OwnerError, blocking};
 use crate::clock;
 use crate::digest::Digest;
@@ -24,21 +25,27 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Keys that are read at once.
 const PAGE: usize = 1_000;
 
-/// Keys that one commit removes.
-const KEYS_MAX: usize = 1_000;
-
 /// How long the answer to a request with a key is kept.
 const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Between two looks for what nobody names, where no run goes: uploads that no run was made of.
+const UNNAMED_PAUSE_MS: u64 = 60 * 60 * 1_000;
 
 /// What nobody names is left alone for so long: whoever has just brought it may be about to.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 
 /// Sweeps now and then, for as long as the owner is there.
 pub(super) async fn keep(owner: Weak<Owner>) {
+    let mut unnamed_ms = 0;
     loop {
         {
             let Some(owner) = owner.upgrade() else { return };
-            match owner.sweep().await {
+            let now_ms = clock::now_ms();
+            let is_due = now_ms >= unnamed_ms;
+            if is_due {
+                unnamed_ms = now_ms + UNNAMED_PAUSE_MS;
+            }
+            match owner.sweep(is_due).await {
                 Ok(0) => {}
                 Ok(swept) => tracing::info!(runs = swept, "runs were kept long enough"),
                 Err(error) => {
@@ -51,11 +58,12 @@ pub(super) async fn keep(owner: Weak<Owner>) {
 }
 
 impl Owner {
-    /// Removes what has been kept long enough. Says how many runs went.
+    /// Removes what has been kept long enough, and what nobody names where a run went or `looks_for_unnamed`. Says how many
+    /// runs went.
     ///
     /// # Errors
     /// The store's or the file system's; what is left goes with the next sweep.
-    pub async fn sweep(self: &Arc<Self>) -> Result<usize, OwnerError> {
+    async fn sweep(self: &Arc<Self>, looks_for_unnamed: bool) -> Result<usize, OwnerError> {
         let retention = self.registry.served().config().retention;
         let now_ms = clock::now_ms();
         let oldest_ms = now_ms.saturating_sub(clock::millis(retention.age));
@@ -87,28 +95,42 @@ impl Owner {
             }
         }
         self.forget_answers(now_ms).await?;
-        if swept > 0 {
+        if swept > 0 || looks_for_unnamed {
             self.remove_unnamed().await?;
         }
         Ok(swept)
     }
 
     /// Removes an ended run that nobody carries and no resource waits for.
-    async fn remove(&self, id: RunId) -> Result<bool, OwnerError> {
+    async fn remove(self: &Arc<Self>, id: RunId) -> Result<bool, OwnerError> {
         let Some(record) = self.runs.record(id).await? else {
+            return Ok(false);
+        };
+        // It is in the books meanwhile: whoever wants it to go on waits, and finds none.
+        let line = line_of(&record.kind, &record.resource);
+        if self.hold(id, &line).is_err() {
+            return Ok(false);
+        }
+        let removed = self.remove_held(&record).await;
+        self.carried.lock().ended(id);
+        self.changes.send_replace(());
+        self.fill();
+        removed
+    }
+
+    async fn remove_held(&self, record: &RunRecord) -> Result<bool, OwnerError> {
+        let id = record.run;
+        let Some(head) = self.runs.ended_head(id).await? else {
             return Ok(false);
         };
         let resync = self.runs.resync(&record.kind, &record.resource).await?;
         let is_asked_for = resync.is_some_and(|(resync, _)| resync.run == id);
-        if is_asked_for || self.is_carried(id) {
+        if is_asked_for {
             return Ok(false);
         }
-        let keys = self.runs.keys_of(&record, KEYS_MAX).await?;
-        for some in keys.chunks(KEYS_MAX) {
-            let batch = some
-                .iter()
-                .fold(Batch::new(), |batch, key| batch.delete(key));
-            self.store.commit(batch).await?;
+        self.runs.keep_answers(record).await?;
+        if !self.runs.remove(record, head).await? {
+            return Ok(false);
         }
         let _ = fs::remove_file(crate::logs::path(&self.state.logs(), id));
         if !record.out_given && record.out.starts_with(self.state.outs()) {
@@ -258,13 +280,13 @@ impl Named {
     }
 }
 
-/// What lies in a folder and is not fresh; nothing where there is no folder.
-fn old_entries(folder: &Path) -> Vec<PathBuf> {
+/// What lies in a folder and is not fresh when it is come to; nothing where there is no folder.
+fn old_entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let since = clock::system_time(clock::now_ms()) - FRESH;
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let old = entries.filter(|entry| {
+    let old = entries.filter(move |entry| {
         let modified = entry.metadata().and_then(|found| found.modified());
         modified.is_ok_and(|modified| modified < since)
     });
-    old.map(|entry| entry.path()).collect()
+    old.map(|entry| entry.path())
 }

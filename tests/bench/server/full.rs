@@ -152,6 +152,7 @@ fn run_of(state: &State, prepared: &Prepared, nth: u32) -> (Runner, Batch, Ask) 
         generation: 1,
         resource,
         run: Some(stored.run.id),
+        since: None,
     };
     let along = keep_resource(Batch::new(), &record, None, true);
     let (ask, inbox) = tokio::sync::mpsc::unbounded_channel();

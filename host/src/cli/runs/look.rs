@@ -141,7 +141,7 @@ pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<Ex
     let query = step.map(|step| format!("?step={step}")).unwrap_or_default();
     let path = which.path(&format!("/logs{query}"))?;
     if follow {
-        return block_on(follow_logs(&connection, &path, which.common.output));
+        return followed(connection, which, &path);
     }
     let found = block_on(connection.client.get::<Vec<LogLine>>(&path));
     let lines = found.map_err(|error| doubted(&connection, error))?;
@@ -150,11 +150,19 @@ pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn follow_logs(
-    connection: &Connection,
-    path: &str,
-    format: Format,
-) -> Result<ExitCode, Stop> {
+/// Follows to the end, and says where that is the end of what there is and not of the run.
+fn followed(connection: Connection, which: &Which, path: &str) -> Result<ExitCode, Stop> {
+    block_on(follow_logs(&connection, path, which.common.output))?;
+    let view = block_on(connection.client.get::<RunView>(&which.path("")?));
+    drop(connection);
+    // Where the owner ends as its run does, there is nobody left to ask, and nothing to say.
+    if let Some(view) = view.ok().filter(|view| view.cut_off) {
+        say_cut_off(&view.run);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn follow_logs(connection: &Connection, path: &str, format: Format) -> Result<(), Stop> {
     let mut stream = connection.client.stream(path, None).await?;
     while let Some(event) = stream.next().await? {
         let line: LogLine = serde_json::from_str(&event.data).map_err(Stop::fault)?;
@@ -168,7 +176,7 @@ async fn follow_logs(
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Stop> {

@@ -66,9 +66,9 @@ fn conveyors_json_is_read_unchanged() {
         expect![[r#"{"name":"p","resource":"app","context":{},"timeout":"1h","steps":[]}"#]],
     );
     check(
-        "{name: p, resource: app, steps: [], metadata: {a: 1}, context: {a: 1}}",
+        "{name: p, resource: app, steps: [], metadata: {a: 1}, context: {a: 2}}",
         expect![
-            "f.yaml:1:37: `metadata` is Conveyor's word for `context`, and both are given; keep `context`"
+            "f.yaml:1:37: `metadata` is Conveyor's word for `context`, and the two differ; keep `context`"
         ],
     );
 }

@@ -13,6 +13,7 @@ use crate::drivers::{self, Driver, Resolved};
 use crate::records::{decode, encode};
 use crate::store::{Batch, Order, Store};
 use crate::text;
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -142,7 +143,7 @@ impl Owner {
     pub async fn put_driver(
         self: &Arc<Self>,
         name: &str,
-        bytes: Vec<u8>,
+        bytes: Bytes,
     ) -> Result<bool, OwnerError> {
         self.check_not_configured(name)?;
         let owner = Arc::clone(self);
