@@ -15,6 +15,7 @@
 //! results      answers: fenced, taken, then acknowledged
 //! logs         what native drivers say
 //! outputs      outputs that a message did not carry
+//! words        names and entries that many attempts share
 //! announce     what ran here, told to those who watch
 //! spawn        a nats-server of the host's own
 //! ```
@@ -31,6 +32,7 @@ mod results;
 pub mod spawn;
 mod streams;
 mod token;
+mod words;
 
 pub(crate) use announce::EndedHere;
 pub use connection::NatsSettings;
@@ -55,6 +57,7 @@ use std::time::Duration;
 use token::Tokens;
 use tokio::sync::{Notify, OnceCell, watch};
 use uuid::Uuid;
+use words::Words;
 
 /// Who this host is on the broker, and the key of its tokens; made once for a state folder.
 const IDENTITY: &str = "bridge/identity";
@@ -164,6 +167,7 @@ pub struct Bridge {
     /// Who this host is.
     host: String,
     tokens: Tokens,
+    words: Words,
     store: Arc<dyn Store>,
     owner: OnceLock<Weak<Owner>>,
     streams: Mutex<streams::Known>,
@@ -205,6 +209,7 @@ impl Bridge {
             jetstream,
             host: identity.host,
             tokens: Tokens::new(identity.key),
+            words: Words::default(),
             store,
             owner: OnceLock::new(),
             streams: Mutex::default(),

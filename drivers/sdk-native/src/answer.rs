@@ -34,9 +34,10 @@ pub(crate) fn encoded(
     driver: &str,
     id: &Id,
     said: Result<Outcome<Value>, Failure>,
+    lines_kept: Option<u64>,
     bytes_max: usize,
 ) -> Vec<u8> {
-    let bytes = bytes(&result(driver, id, said));
+    let bytes = bytes(&result(driver, id, said, lines_kept));
     if bytes.len() <= bytes_max {
         return bytes;
     }
@@ -44,14 +45,24 @@ pub(crate) fn encoded(
         "the result has {} bytes; the broker takes {bytes_max} (its `max_payload`); write what is large into the out folder",
         bytes.len()
     );
-    self::bytes(&result(driver, id, Err(Failure::permanent(reason))))
+    self::bytes(&result(
+        driver,
+        id,
+        Err(Failure::permanent(reason)),
+        lines_kept,
+    ))
 }
 
 fn bytes(result: &DriverResult) -> Vec<u8> {
     serde_json::to_vec(result).expect("it is made of strings, numbers and JSON")
 }
 
-fn result(driver: &str, id: &Id, said: Result<Outcome<Value>, Failure>) -> DriverResult {
+fn result(
+    driver: &str,
+    id: &Id,
+    said: Result<Outcome<Value>, Failure>,
+    lines_kept: Option<u64>,
+) -> DriverResult {
     DriverResult {
         event: EVENT.to_owned(),
         run_id: id.run.clone(),
@@ -63,7 +74,7 @@ fn result(driver: &str, id: &Id, said: Result<Outcome<Value>, Failure>) -> Drive
         step_id: Some(id.step.clone()).filter(|step| !step.is_empty()),
         attempt: Some(id.attempt).filter(|attempt| *attempt > 0),
         token: Some(id.token.clone()).filter(|token| !token.is_empty()),
-        log_sequence: None,
+        log_sequence: lines_kept,
         host: None,
     }
 }
@@ -116,7 +127,7 @@ mod tests {
             attempt: 2,
             token: "t".to_owned(),
         };
-        serde_json::from_slice(&encoded("exec", &id, said, 1_000)).unwrap()
+        serde_json::from_slice(&encoded("exec", &id, said, None, 1_000)).unwrap()
     }
 
     #[test]

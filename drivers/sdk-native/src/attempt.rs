@@ -119,7 +119,7 @@ async fn handled<'shop>(
 ) -> (End, Option<(JoinHandle<Said>, SemaphorePermit<'shop>)>) {
     let Some(told) = &dispatch.attempt else {
         let why = Failure::permanent(unreadable(text));
-        return (answered(shop, id, Err(why), REFUSAL_WAIT).await, None);
+        return (answered(shop, id, Err(why), None, REFUSAL_WAIT).await, None);
     };
     let began = clock::now_ms();
     let soft = told.deadline_ms.min(began.saturating_add(told.timeout_ms));
@@ -158,8 +158,8 @@ async fn handled<'shop>(
     };
     let said = answer::settled(said, *wish.borrow(), told.timeout_ms);
     let rest = async {
-        work.keep_lines().await;
-        answered(shop, id, said, clock::until(told.deadline_ms)).await
+        let kept = work.keep_lines().await;
+        answered(shop, id, said, kept, clock::until(told.deadline_ms)).await
     };
     let end = tokio::select! {
         end = rest => end,
@@ -189,7 +189,13 @@ async fn over(wish: &watch::Sender<Wish>, deadline_ms: u64) {
 }
 
 /// Publishes the answer; within the time that it counts.
-async fn answered(shop: &Arc<Shop>, id: &Id, said: Said, within: Duration) -> End {
+async fn answered(
+    shop: &Arc<Shop>,
+    id: &Id,
+    said: Said,
+    lines_kept: Option<u64>,
+    within: Duration,
+) -> End {
     let how = match &said {
         Ok(_) => "succeeded",
         Err(Failure::Permanent(_)) => "failed for good",
@@ -197,7 +203,8 @@ async fn answered(shop: &Arc<Shop>, id: &Id, said: Said, within: Duration) -> En
         Err(Failure::Cancelled) => "cancelled",
         Err(Failure::Other(_)) => "failed",
     };
-    let bytes = answer::encoded(shop.name(), id, said, shop.broker().client.max_payload());
+    let bytes_max = shop.broker().client.max_payload();
+    let bytes = answer::encoded(shop.name(), id, said, lines_kept, bytes_max);
     // Of this answer alone: sent twice, it is there once.
     let message = PublishMessage::build()
         .payload(bytes.into())
@@ -241,7 +248,7 @@ struct Work {
 }
 
 /// The task that sends lines; none outlives its attempt.
-struct Sending(JoinHandle<()>);
+struct Sending(JoinHandle<Option<u64>>);
 
 impl Drop for Sending {
     fn drop(&mut self) {
@@ -267,9 +274,7 @@ impl Work {
             attempt: id.attempt,
         };
         let (queue, mut sender) = lines::lines(heading, broker);
-        let lines = tokio::spawn(async move {
-            sender.run().await;
-        });
+        let lines = tokio::spawn(async move { sender.run().await });
         let call = call(dispatch, told, soft);
         let driver = shop.driver();
         let host = parts(shop, told, &id.run, wish, queue);
@@ -305,17 +310,18 @@ impl Work {
         })
     }
 
-    /// Waits until the lines are kept.
-    async fn keep_lines(&mut self) {
-        if tokio::time::timeout(LINES_WAIT, &mut self.lines.0)
-            .await
-            .is_err()
-        {
-            self.lines.0.abort();
-            console::error(
-                "the last lines of an attempt are not kept: the broker does not take them",
-                &[],
-            );
+    /// Waits until the lines are kept, and returns the place of the last one in its stream.
+    async fn keep_lines(&mut self) -> Option<u64> {
+        match tokio::time::timeout(LINES_WAIT, &mut self.lines.0).await {
+            Ok(kept) => kept.ok().flatten(),
+            Err(_) => {
+                self.lines.0.abort();
+                console::error(
+                    "the last lines of an attempt are not kept: the broker does not take them",
+                    &[],
+                );
+                None
+            }
         }
     }
 }

@@ -59,11 +59,14 @@ pub(crate) struct Sender {
     /// Of this sender alone; the ids of its lines begin with it.
     id: String,
     sent: u64,
+    /// The place of the last line that is kept.
+    kept: Option<u64>,
     unconfirmed: VecDeque<(Confirmation, PublishMessage)>,
     told: OnceLock<()>,
 }
 
-type Confirmation = Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>;
+/// The place of a line in its stream.
+type Confirmation = Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>>;
 
 /// Both ends for one attempt.
 pub(crate) fn lines(heading: Heading, broker: &Broker) -> (Lines, Sender) {
@@ -78,6 +81,7 @@ pub(crate) fn lines(heading: Heading, broker: &Broker) -> (Lines, Sender) {
         connected: broker.connected.clone(),
         id: broker.client.new_inbox(),
         sent: 0,
+        kept: None,
         unconfirmed: VecDeque::new(),
         told: OnceLock::new(),
     };
@@ -99,8 +103,8 @@ impl Lines {
 }
 
 impl Sender {
-    /// Sends all there is; to be bounded in time by the caller.
-    pub(crate) async fn run(&mut self) {
+    /// Sends all there is, and returns the place of the last line in its stream; to be bounded in time by the caller.
+    pub(crate) async fn run(&mut self) -> Option<u64> {
         loop {
             let room = self.unconfirmed.len() < UNCONFIRMED_MAX;
             tokio::select! {
@@ -120,6 +124,7 @@ impl Sender {
             let confirmed = first(&mut self.unconfirmed).await;
             self.confirmed(confirmed).await;
         }
+        self.kept
     }
 
     async fn say_what_is_left_out(&mut self) {
@@ -145,7 +150,7 @@ impl Sender {
         let confirmation: Confirmation = match sent {
             Ok(confirmation) => {
                 let confirmation = confirmation.into_future();
-                Box::pin(async move { confirmation.await.map(drop) })
+                Box::pin(async move { confirmation.await.map(|kept| kept.sequence) })
             }
             Err(error) => Box::pin(std::future::ready(Err(error))),
         };
@@ -153,23 +158,26 @@ impl Sender {
     }
 
     /// The oldest line is kept; or it and what follows it is sent again, one after the other.
-    async fn confirmed(&mut self, confirmed: Result<(), PublishError>) {
-        if confirmed.is_ok() {
+    async fn confirmed(&mut self, confirmed: Result<u64, PublishError>) {
+        if let Ok(sequence) = confirmed {
+            self.kept = Some(sequence);
             self.unconfirmed.pop_front();
             return;
         }
         let subject = subjects::log_subject(&self.heading.run);
         while let Some((_, message)) = self.unconfirmed.front() {
-            publish::confirmed(&self.context, &self.connected, &subject, message, |error| {
-                self.told.get_or_init(|| {
-                    let run = &self.heading.run;
-                    console::warn(
-                        "lines are not kept; trying on",
-                        &[("run", run), ("error", error)],
-                    );
-                });
-            })
-            .await;
+            let kept =
+                publish::confirmed(&self.context, &self.connected, &subject, message, |error| {
+                    self.told.get_or_init(|| {
+                        let run = &self.heading.run;
+                        console::warn(
+                            "lines are not kept; trying on",
+                            &[("run", run), ("error", error)],
+                        );
+                    });
+                })
+                .await;
+            self.kept = Some(kept);
             self.unconfirmed.pop_front();
         }
     }
@@ -178,7 +186,7 @@ impl Sender {
 /// The confirmation of the oldest line.
 async fn first(
     unconfirmed: &mut VecDeque<(Confirmation, PublishMessage)>,
-) -> Result<(), PublishError> {
+) -> Result<u64, PublishError> {
     match unconfirmed.front_mut() {
         Some((confirmation, _)) => confirmation.await,
         None => std::future::pending().await,

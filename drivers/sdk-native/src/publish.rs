@@ -9,7 +9,8 @@ use tokio::sync::watch;
 /// Between two tries, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// Publishes again until the broker confirms; ends with that alone, so give it a time limit.
+/// Publishes again until the broker confirms, and returns the place in its stream; ends with that alone, so give it a time
+/// limit.
 ///
 /// The connection may go and come back meanwhile. A message whose confirmation was lost is there twice, unless it has an id.
 pub(crate) async fn confirmed(
@@ -18,7 +19,7 @@ pub(crate) async fn confirmed(
     subject: &str,
     message: &PublishMessage,
     mut on_failure: impl FnMut(&dyn std::fmt::Display),
-) {
+) -> u64 {
     let mut connected = connected.clone();
     connected.mark_unchanged();
     let mut wait = RETRY.0;
@@ -28,14 +29,14 @@ pub(crate) async fn confirmed(
             .await;
         let confirmed = match sent {
             Ok(confirmation) => tokio::select! {
-                confirmed = confirmation => confirmed.map(drop),
+                confirmed = confirmation => confirmed.map(|kept| kept.sequence),
                 // The one that was asked for over the old connection does not come.
                 Ok(()) = connected.changed() => continue,
             },
             Err(error) => Err(error),
         };
         match confirmed {
-            Ok(()) => return,
+            Ok(sequence) => return sequence,
             Err(error) => on_failure(&error),
         }
         tokio::select! {

@@ -187,7 +187,10 @@ impl Bridge {
             self.look.notify_one();
             return;
         }
-        let found = self.outs.lock().at(&advisory.consumer, advisory.stream_seq);
+        let stream_ms = self.streams.lock().messages_ms;
+        let outs = self.outs.lock();
+        let found = outs.at(&advisory.consumer, stream_ms, advisory.stream_seq);
+        drop(outs);
         let Some((run, out)) = found else { return };
         let reason = format!(
             "its message was delivered {} times and never acknowledged: the driver dies of it, or does not acknowledge",

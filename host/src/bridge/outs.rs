@@ -46,13 +46,16 @@ pub(super) struct Outs {
     drivers: HashMap<Arc<str>, OfDriver>,
 }
 
+/// A message's: when its stream was made, and where in it. A stream that is made anew counts from 1 again.
+type Place = (i64, u64);
+
 /// What one driver has.
 #[derive(Debug, Default)]
 struct OfDriver {
     pending: usize,
     /// Those that it has not taken, by the place of their messages.
-    waiting: BTreeMap<u64, (RunId, u32)>,
-    taken: BTreeMap<u64, (RunId, u32)>,
+    waiting: BTreeMap<Place, (RunId, u32)>,
+    taken: BTreeMap<Place, (RunId, u32)>,
     unsent: BTreeSet<(RunId, u32)>,
 }
 
@@ -73,8 +76,8 @@ impl Outs {
         let place = (run, out.step);
         match (out.sent, out.is_taken) {
             (None, _) => _ = of.unsent.insert(place),
-            (Some(sent), false) => _ = of.waiting.insert(sent.sequence, place),
-            (Some(sent), true) => _ = of.taken.insert(sent.sequence, place),
+            (Some(sent), false) => _ = of.waiting.insert(sent.place(), place),
+            (Some(sent), true) => _ = of.taken.insert(sent.place(), place),
         }
         self.runs.entry(run).or_default().push(out);
     }
@@ -93,8 +96,8 @@ impl Outs {
             of.unsent.remove(&place);
             if let Some(sent) = out.sent {
                 for book in [&mut of.waiting, &mut of.taken] {
-                    if book.get(&sent.sequence) == Some(&place) {
-                        book.remove(&sent.sequence);
+                    if book.get(&sent.place()) == Some(&place) {
+                        book.remove(&sent.place());
                     }
                 }
             }
@@ -174,7 +177,9 @@ impl Outs {
         let Some(of) = self.drivers.get_mut(driver) else {
             return Vec::new();
         };
-        let delivered = of.waiting.range(..=seen.delivered);
+        let delivered = of
+            .waiting
+            .range((stream_ms, 0)..=(stream_ms, seen.delivered));
         let delivered: Vec<_> = delivered.map(|(at, place)| (*at, *place)).collect();
         let mut found = Vec::new();
         for (at, (run, step)) in delivered {
@@ -206,15 +211,20 @@ impl Outs {
     }
 
     /// The attempt whose message has this place.
-    pub(super) fn at(&self, driver: &str, sequence: u64) -> Option<(RunId, Out)> {
+    pub(super) fn at(&self, driver: &str, stream_ms: i64, sequence: u64) -> Option<(RunId, Out)> {
         let of = self.drivers.get(driver)?;
-        let place = of.waiting.get(&sequence).or(of.taken.get(&sequence))?;
+        let place = (stream_ms, sequence);
+        let place = of.waiting.get(&place).or(of.taken.get(&place))?;
         let out = self.get(place.0, place.1)?;
         Some((place.0, out.clone()))
     }
 }
 
 impl Sent {
+    fn place(self) -> Place {
+        (self.stream_ms, self.sequence)
+    }
+
     /// Whether the driver's consumer will deliver it, or has.
     pub(super) fn is_there(self, stream_ms: i64, seen: Seen) -> bool {
         self.stream_ms == stream_ms && self.consumer_ms == seen.made_ms
@@ -264,8 +274,8 @@ mod tests {
         outs.put(run, out(0, 2, Some(6)));
         outs.put(run, out(1, 1, None));
         assert_eq!(outs.of_driver("d"), (2, 2));
-        assert_eq!(outs.at("d", 5).map(|(_, out)| out.attempt), None);
-        assert_eq!(outs.at("d", 6).map(|(_, out)| out.attempt), Some(2));
+        assert_eq!(outs.at("d", 1, 5).map(|(_, out)| out.attempt), None);
+        assert_eq!(outs.at("d", 1, 6).map(|(_, out)| out.attempt), Some(2));
         outs.remove(run, 0);
         assert_eq!(outs.remove_run(run).len(), 1);
         assert!(outs.busy().is_empty() && outs.of_run(run).is_empty());
@@ -297,7 +307,18 @@ mod tests {
         );
         assert!(outs.take_up_to("d", 1, seen(8)).is_empty());
         assert_eq!(outs.of_driver("d"), (3, 1));
-        assert!(outs.at("d", 5).is_some());
+        assert!(outs.at("d", 1, 5).is_some());
+    }
+
+    #[test]
+    fn a_stream_that_is_made_anew_counts_from_one_and_hides_nothing() {
+        let mut outs = Outs::default();
+        outs.put(RunId(1), out(0, 1, Some(1)));
+        let mut again = out(0, 1, Some(1));
+        again.sent.as_mut().unwrap().stream_ms = 9;
+        outs.put(RunId(2), again);
+        let lost = outs.lost("d", 9, SEEN);
+        assert_eq!(lost.iter().map(|(run, _)| run.0).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
