@@ -1,5 +1,10 @@
 //! Steps of native drivers over a real nats-server, against the same messages without Beltline in between.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "of JSON: what is not there is null; and of the names above"
+)]
+
 mod drivers;
 mod raw;
 

@@ -1,7 +1,7 @@
 //! Looks after what is out: that the broker still has it, and whether drivers have taken it.
 
 use super::consumers::LOOK;
-use super::outs::{Busy, Out};
+use super::outs::{Busy, Out, Outs};
 use super::{Bridge, BridgeError};
 use crate::owner::Owner;
 use crate::runner::{Answered, Told};
@@ -188,9 +188,8 @@ impl Bridge {
             return;
         }
         let stream_ms = self.streams.lock().messages_ms;
-        let outs = self.outs.lock();
-        let found = outs.at(&advisory.consumer, stream_ms, advisory.stream_seq);
-        drop(outs);
+        let find = |outs: &Outs| outs.at(&advisory.consumer, stream_ms, advisory.stream_seq);
+        let found = find(&self.outs.lock());
         let Some((run, out)) = found else { return };
         let reason = format!(
             "its message was delivered {} times and never acknowledged: the driver dies of it, or does not acknowledge",
