@@ -11,6 +11,9 @@ const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most that answers, and lines, take there.
 const KEPT_BYTES: i64 = 1 << 30;
 
+/// How long a stream that was deleted is left alone.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// The streams that this host has made sure of.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
@@ -68,9 +71,19 @@ impl Bridge {
         self.make_sure_of_streams(&[driver.to_owned()]).await
     }
 
+    /// Waits where a stream was there and is gone: a server that is still removing its files takes those of a new one of that
+    /// name with them, and what is published then is never acknowledged.
+    async fn let_settle(&self, name: &str) {
+        let was_there = self.streams.lock().messages_ms != 0;
+        if was_there && self.jetstream.get_stream(name).await.is_err() {
+            tokio::time::sleep(SETTLE).await;
+        }
+    }
+
     /// Makes one, or adds the subjects that it lacks; other hosts have theirs in it.
     async fn stream(&self, wanted: Config) -> Result<Info, BridgeError> {
         let name = wanted.name.clone();
+        self.let_settle(&name).await;
         let found = self.jetstream.get_or_create_stream(wanted.clone()).await;
         let found = found.map_err(|error| request(format!("make stream `{name}`"))(&error))?;
         let mut info = found.cached_info().clone();
