@@ -128,16 +128,19 @@ fn one_that_echoes_the_resource_is_fenced_by_it() {
 #[test]
 fn of_a_driver_with_two_steps_an_old_answer_without_a_token_does_not_end_the_second() {
     let nats = Nats::start();
-    let bench = bench(&["say"], &[("a", ", kinds: [app], wire: conveyor")]);
+    let bench = bench(&[], &[("a", ", kinds: [app], wire: conveyor"), ("b", "")]);
     let up = nats.up(&bench);
-    up.line("line", json!([{"id": "one", "driver": "a"}, {"id": "two", "driver": "say"}, {"id": "three", "driver": "a"}]));
+    up.line("line", json!([{"id": "one", "driver": "a"}, {"id": "two", "driver": "b"}, {"id": "three", "driver": "a"}]));
     let mut driver = Puppet::attach(&nats, "a");
+    let mut between = Puppet::attach(&nats, "b");
     let run = id(&up.post("/runs", &order("thing")).is(201));
     let first = driver.next();
     let plain = json!({"run_id": run, "driverresult": {"success": true, "message": "", "data": 1, "driver": "a"}});
     driver.publish(&plain);
     driver.publish(&plain);
     ignored(&up, &run, 1);
+    let held = between.next();
+    between.succeed(&held, json!(null));
     crate::nats::wait(first.message.double_ack()).unwrap();
     let second = driver.next();
     assert_eq!(
