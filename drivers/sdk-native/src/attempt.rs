@@ -62,12 +62,21 @@ pub(crate) async fn attempt(shop: Arc<Shop>, message: Message) {
     };
     let told = dispatch.attempt.clone().unwrap_or_default();
     let id = Id::of(&dispatch, &told);
-    let taken = shop.hand().take(sequence, &id);
-    let wish = match taken {
-        Taken::New(wish) => wish,
-        // The one that works on it says so to the broker, and acknowledges it.
-        Taken::InHand => return,
-        Taken::Over => return acknowledge(&message, AckKind::Ack).await,
+    let wish = loop {
+        let taken = shop.hand().take(sequence, &id);
+        match taken {
+            Taken::New(wish) => break wish,
+            // The one that works on it says so to the broker, and acknowledges it.
+            Taken::InHand => return,
+            Taken::Over => return acknowledge(&message, AckKind::Ack).await,
+            Taken::Twice(mut wish) => {
+                let gone = async { while wish.changed().await.is_ok() {} };
+                in_progress(&message, shop.progress(), gone).await;
+                if shop.hand().has_answered(&id) {
+                    return acknowledge(&message, AckKind::Ack).await;
+                }
+            }
+        }
     };
     let work = handled(&shop, &dispatch, &id, &wish, &message.payload);
     let (end, still) = in_progress(&message, shop.progress(), work).await;
@@ -78,6 +87,7 @@ pub(crate) async fn attempt(shop: Arc<Shop>, message: Message) {
         End::Unanswered => {}
     }
     shop.hand().let_go(sequence, &id, done);
+    drop(wish);
     // A driver that goes on although nothing that it says counts takes up its room.
     if let Some((thread, _room)) = still {
         let _ = thread.await;

@@ -62,15 +62,18 @@ impl Id {
 pub(crate) enum Taken {
     /// Work on it; this is what is wished meanwhile.
     New(watch::Sender<Wish>),
-    /// It is being worked on.
+    /// It is being worked on, and has come again.
     InHand,
+    /// Its attempt is being worked on for another message: wait until this is closed, and look again.
+    Twice(watch::Receiver<Wish>),
     /// It needs no more than an acknowledgement.
     Over,
 }
 
 #[derive(Default)]
 pub(crate) struct Hand {
-    attempts: HashMap<Id, watch::Sender<Wish>>,
+    /// With the sequence of the message.
+    attempts: HashMap<Id, (u64, watch::Sender<Wish>)>,
     /// Messages that were answered, by their sequence in the stream: one that comes again does because its acknowledgement was
     /// lost. The same attempt under another sequence was sent again, and is worked on again.
     ended: VecDeque<(u64, Id)>,
@@ -81,15 +84,17 @@ pub(crate) struct Hand {
 impl Hand {
     /// Takes a message up.
     pub(crate) fn take(&mut self, sequence: u64, id: &Id) -> Taken {
-        if self.attempts.contains_key(id) {
-            return Taken::InHand;
+        match self.attempts.get(id) {
+            Some((at, _)) if *at == sequence => return Taken::InHand,
+            Some((_, wish)) => return Taken::Twice(wish.subscribe()),
+            None => {}
         }
         let is_same = |(at, ended): &(u64, Id)| *at == sequence && ended == id;
         if self.ended.iter().any(is_same) || self.cancels.iter().any(|cancel| id.is_meant(cancel)) {
             return Taken::Over;
         }
         let (wish, _) = watch::channel(Wish::Work);
-        self.attempts.insert(id.clone(), wish.clone());
+        self.attempts.insert(id.clone(), (sequence, wish.clone()));
         Taken::New(wish)
     }
 
@@ -102,6 +107,11 @@ impl Hand {
         }
     }
 
+    /// Whether an attempt was answered, for whichever message.
+    pub(crate) fn has_answered(&self, id: &Id) -> bool {
+        self.ended.iter().any(|(_, ended)| ended == id)
+    }
+
     /// Someone cancels; says how many attempts here are meant.
     pub(crate) fn cancel(&mut self, cancel: Cancel) -> usize {
         let wish = if cancel.force {
@@ -110,7 +120,7 @@ impl Hand {
             Wish::Stop(Why::Cancelled)
         };
         let mut meant = 0;
-        for (_, sender) in self.attempts.iter().filter(|(id, _)| id.is_meant(&cancel)) {
+        for (_, (_, sender)) in self.attempts.iter().filter(|(id, _)| id.is_meant(&cancel)) {
             raise(sender, wish);
             meant += 1;
         }
@@ -123,7 +133,7 @@ impl Hand {
 
     /// The program ends: everything in hand is to stop.
     pub(crate) fn stop(&self) {
-        for sender in self.attempts.values() {
+        for (_, sender) in self.attempts.values() {
             raise(sender, Wish::Stop(Why::Shutdown));
         }
     }
@@ -171,7 +181,7 @@ mod tests {
     fn wish_of(taken: Taken) -> watch::Sender<Wish> {
         match taken {
             Taken::New(wish) => wish,
-            Taken::InHand => panic!("in hand"),
+            Taken::InHand | Taken::Twice(_) => panic!("in hand"),
             Taken::Over => panic!("over"),
         }
     }
@@ -181,8 +191,11 @@ mod tests {
         let mut hand = Hand::default();
         wish_of(hand.take(7, &id("a", 1)));
         assert!(matches!(hand.take(7, &id("a", 1)), Taken::InHand));
+        assert!(matches!(hand.take(8, &id("a", 1)), Taken::Twice(_)));
+        assert!(!hand.has_answered(&id("a", 1)));
         hand.let_go(7, &id("a", 1), true);
         assert!(matches!(hand.take(7, &id("a", 1)), Taken::Over));
+        assert!(hand.has_answered(&id("a", 1)));
         assert!(matches!(hand.take(8, &id("a", 1)), Taken::New(_)));
     }
 

@@ -33,7 +33,8 @@ async fn exec(config: &str) -> (World, Driver) {
 
 /// Runs a command in the workspace and says how that went.
 async fn told(world: &mut World, with: Value) -> DriverOutcome {
-    send(world, "s", with).await;
+    let step = format!("s{}", world.results().await);
+    send(world, &step, with).await;
     world.result().await.driverresult
 }
 

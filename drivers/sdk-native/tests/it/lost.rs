@@ -104,3 +104,17 @@ async fn a_consumer_that_goes_is_made_again() {
     world.dispatch("s", json!({})).await;
     assert!(world.result().await.driverresult.success);
 }
+
+#[tokio::test]
+async fn an_attempt_that_is_sent_again_meanwhile_is_answered_once() {
+    let mut world = World::new().await;
+    let _driver = world.driver(&["--concurrency", "2"]);
+    world.dispatch("s", world.waiting()).await;
+    world.begun(1);
+    world.dispatch("s", world.waiting()).await;
+    while world.consumer().await.num_ack_pending < 2 {}
+    world.release();
+    world.result().await;
+    world.settled().await;
+    assert_eq!((world.lines("begun").len(), world.results().await), (1, 1));
+}
