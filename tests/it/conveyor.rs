@@ -80,16 +80,6 @@ impl Drop for Go {
     }
 }
 
-fn begin(up: &Up, name: &str) -> String {
-    id(&up.post("/runs", &order(name)).is(201))
-}
-
-fn succeeded(up: &Up, run: &str) -> Value {
-    let run = up.ended(run);
-    assert_eq!(run["status"], "succeeded", "{run:#}");
-    run
-}
-
 fn mixed(up: &Up) {
     up.line("line", json!([{"id": "one", "driver": "a"}, {"id": "two", "driver": "say"}, {"id": "three", "driver": "b"}]));
 }
@@ -110,7 +100,7 @@ fn it_completes_steps_of_a_mixed_pipeline_and_reads_what_came_before() {
     let (nats, _bench, up) = two();
     let mut a = Go::driver(&nats, "a", &[]);
     let mut b = Go::driver(&nats, "b", &[]);
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     let message = a.until("message");
     assert_eq!(
         (&message["event"], &message["subject"]),
@@ -125,7 +115,7 @@ fn it_completes_steps_of_a_mixed_pipeline_and_reads_what_came_before() {
         .cloned()
         .collect();
     assert_eq!(seen, ["a", "say"]);
-    let shown = succeeded(&up, &run);
+    let shown = up.succeeded(&run);
     assert_eq!(
         shown["steps"][2]["output"],
         json!({"by": "b", "seen": ["a", "say"]})
@@ -156,7 +146,7 @@ fn a_restart_of_either_side_is_survived() {
     }
     let (mut nats, bench, up) = two();
     let mut a = Go::driver(&nats, "a", &[]);
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     a.until("stored");
     up.until(&format!("/runs/{run}"), |run| {
         run["steps"][2]["status"] == "waiting_for_driver"
@@ -165,13 +155,13 @@ fn a_restart_of_either_side_is_survived() {
     let up = up.killed_and_started_with(&bench, &["--nats", &nats.url()]);
     let mut b = Go::driver(&nats, "b", &[]);
     b.until("stored");
-    succeeded(&up, &run);
+    up.succeeded(&run);
     // The broker, while both are attached: their own consumers would vanish.
     nats.kill();
     nats.again();
     for name in ["again", "and-again"] {
-        let run = begin(&up, name);
-        succeeded(&up, &run);
+        let run = up.begin(name);
+        up.succeeded(&run);
     }
     assert!(consumer_config(&nats, "a").durable_name.is_some());
     // And the driver, between its acknowledgement and its answer.
@@ -188,7 +178,7 @@ fn a_restart_of_either_side_is_survived() {
     a.until("message");
     drop(a);
     let _a = Go::driver(&nats, "a", &[]);
-    let shown = succeeded(&up, &run);
+    let shown = up.succeeded(&run);
     assert_eq!(
         shown["steps"][0]["attempts"][0]["failure"]["kind"],
         "attempt_timeout"
@@ -205,8 +195,8 @@ fn a_driver_that_stands_twice_in_a_pipeline_is_told_apart() {
     // It answers twice, and each time the stale answer comes first.
     let _a = Go::driver(&nats, "a", &["-mode", "stale"]);
     let _b = Go::driver(&nats, "b", &["-mode", "twice"]);
-    let run = begin(&up, "thing");
-    let shown = succeeded(&up, &run);
+    let run = up.begin("thing");
+    let shown = up.succeeded(&run);
     for step in shown["steps"].as_array().unwrap() {
         assert_eq!(step["attempts"].as_array().unwrap().len(), 1);
     }
@@ -219,14 +209,14 @@ fn two_runs_of_one_resource_do_not_mix_and_an_edit_does_not_reach_them() {
         return;
     }
     let (nats, _bench, up) = two();
-    let first = begin(&up, "thing");
-    let second = begin(&up, "thing");
+    let first = up.begin("thing");
+    let second = up.begin("thing");
     // The pipeline is another now: runs that were made keep theirs.
     up.line("line", json!([{"id": "only", "driver": "b"}]));
     let _a = Go::driver(&nats, "a", &[]);
     let _b = Go::driver(&nats, "b", &[]);
     for run in [&first, &second] {
-        let shown = succeeded(&up, run);
+        let shown = up.succeeded(run);
         assert_eq!(shown["steps"].as_array().unwrap().len(), 3);
     }
 }
@@ -243,14 +233,14 @@ fn a_failure_a_silence_and_nonsense_end_as_they_should() {
     );
     for (mode, kind) in [("fail", "retryable"), ("silent", "attempt_timeout")] {
         let _a = Go::driver(&nats, "a", &["-mode", mode]);
-        let run = begin(&up, mode);
+        let run = up.begin(mode);
         let shown = up.ended(&run);
         assert_eq!(shown["failure"]["kind"], kind, "{shown:#}");
     }
     // What is no answer at all comes before the right one.
     let _a = Go::driver(&nats, "a", &["-mode", "garbage"]);
-    let run = begin(&up, "garbage");
-    succeeded(&up, &run);
+    let run = up.begin("garbage");
+    up.succeeded(&run);
 }
 
 #[test]

@@ -5,10 +5,6 @@ use crate::nats::{Nats, Puppet, bench, consumer_config};
 use crate::up::{Up, id, order};
 use serde_json::{Value, json};
 
-fn begin(up: &Up) -> String {
-    id(&up.post("/runs", &order("thing")).is(201))
-}
-
 fn payload(body: &Value) -> Value {
     serde_json::from_str(body["payload"].as_str().unwrap()).unwrap()
 }
@@ -94,7 +90,7 @@ fn a_driver_that_is_not_there_is_waited_for_and_for_so_long() {
     let bench = bench(&[], &[("a", "")]);
     let up = nats.up(&bench);
     up.line("line", json!([{"id": "s", "driver": "a"}]));
-    let run = begin(&up);
+    let run = up.begin("thing");
     let shown = up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
     assert_eq!(shown["steps"][0]["status"], "waiting_for_driver");
     let mut driver = Puppet::attach(&nats, "a");
@@ -117,7 +113,7 @@ fn a_driver_that_is_not_there_is_waited_for_and_for_so_long() {
     assert_eq!(run["failure"]["kind"], "queue_timeout", "{run:#}");
     // Nobody finds its message any more.
     let mut driver = Puppet::attach(&nats, "a");
-    let third = begin(&up);
+    let third = up.begin("thing");
     assert_eq!(driver.next().body["run_id"], third);
 }
 
@@ -129,7 +125,7 @@ fn failures_are_retried_as_they_say() {
     let retry = json!({"max_attempts": 3, "backoff": "10ms"});
     up.line("line", json!([{"id": "s", "driver": "a", "retry": retry}]));
     let mut driver = Puppet::attach(&nats, "a");
-    let run = begin(&up);
+    let run = up.begin("thing");
     let first = driver.next();
     driver.answer(&first, json!({"success": false, "message": "busy"}));
     let second = driver.next();
@@ -164,7 +160,7 @@ fn an_attempt_that_takes_too_long_is_taken_back_and_its_answer_worth_nothing() {
         json!([{"id": "s", "driver": "a", "timeout": "300ms", "retry": retry}]),
     );
     let mut driver = Puppet::attach(&nats, "a");
-    let run = begin(&up);
+    let run = up.begin("thing");
     let first = driver.next();
     let second = driver.next();
     assert_eq!(second.body["attempt"], 2);
@@ -293,7 +289,7 @@ fn the_same_step_runs_where_its_driver_is_placed() {
     let here = bench.read("belt.yaml");
     let up = nats.up(&bench);
     up.line("line", json!([{"id": "s", "driver": "say"}]));
-    let run = up.ended(&begin(&up));
+    let run = up.ended(&up.begin("thing"));
     let (digest, here_output) = (
         run["drivers"]["say"]["digest"].clone(),
         run["steps"][0]["output"].clone(),
@@ -301,7 +297,7 @@ fn the_same_step_runs_where_its_driver_is_placed() {
     assert!(digest.is_string());
     bench.write("belt.yaml", "drivers: {say: {placement: native}}\n");
     up.until("/drivers/say", |driver| driver["placement"] == "native");
-    let run = begin(&up);
+    let run = up.begin("thing");
     let mut driver = Puppet::attach(&nats, "say");
     let handed = driver.next();
     driver.succeed(&handed, here_output.clone());
@@ -312,7 +308,7 @@ fn the_same_step_runs_where_its_driver_is_placed() {
     up.until("/drivers/say", |driver| {
         driver["placement"] == "wasm" && driver["status"] == "ready"
     });
-    let run = up.ended(&begin(&up));
+    let run = up.ended(&up.begin("thing"));
     assert_eq!(run["steps"][0]["attempts"][0]["placement"], "wasm");
     assert_eq!(run["drivers"]["say"]["digest"], digest);
 }

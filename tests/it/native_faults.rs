@@ -1,14 +1,11 @@
 //! What breaks between host, broker and drivers, broken for real: every run ends right.
 
+use crate::belt::Bench;
 use crate::nats::{Nats, Puppet, bench, consumer_config, wait};
 use crate::proxy::Proxy;
-use crate::up::{Up, id, order};
+use crate::up::{Up, order};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-fn begin(up: &Up, name: &str) -> String {
-    id(&up.post("/runs", &order(name)).is(201))
-}
 
 fn two_steps(up: &Up) {
     up.line(
@@ -17,20 +14,20 @@ fn two_steps(up: &Up) {
     );
 }
 
-fn succeeded(up: &Up, run: &str) -> Value {
-    let run = up.ended(run);
-    assert_eq!(run["status"], "succeeded", "{run:#}");
-    run
+/// One that has a pipeline of two steps of driver `a`.
+fn host() -> (Nats, Bench, Up) {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    two_steps(&up);
+    (nats, bench, up)
 }
 
 #[test]
 fn the_broker_is_killed_while_a_step_is_out() {
-    let mut nats = Nats::start();
-    let bench = bench(&[], &[("a", "")]);
-    let up = nats.up(&bench);
-    two_steps(&up);
+    let (mut nats, _bench, up) = host();
     let mut driver = Puppet::attach(&nats, "a");
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     let first = driver.next();
     nats.kill();
     nats.again();
@@ -42,7 +39,7 @@ fn the_broker_is_killed_while_a_step_is_out() {
         false => second,
     };
     driver.succeed(&second, json!(2));
-    let shown = succeeded(&up, &run);
+    let shown = up.succeeded(&run);
     assert_eq!(shown["steps"][0]["attempts"].as_array().unwrap().len(), 1);
     let metrics = up.get("/metrics").text();
     assert!(
@@ -60,7 +57,7 @@ fn the_broker_is_away_when_a_run_begins() {
     up.line("here", json!([{"id": "s", "driver": "say"}]));
     let mut driver = Puppet::attach(&nats, "a");
     nats.kill();
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     // What needs no broker goes on.
     let mut here = order("other");
     here["resource"]["pipeline"] = json!("here");
@@ -73,17 +70,14 @@ fn the_broker_is_away_when_a_run_begins() {
         let handed = driver.next();
         driver.succeed(&handed, json!(data));
     }
-    succeeded(&up, &run);
+    up.succeeded(&run);
 }
 
 #[test]
 fn what_the_broker_has_lost_is_handed_over_again() {
-    let mut nats = Nats::start();
-    let bench = bench(&[], &[("a", "")]);
-    let up = nats.up(&bench);
-    two_steps(&up);
+    let (mut nats, _bench, up) = host();
     let mut driver = Puppet::attach(&nats, "a");
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     let lost = driver.next();
     drop(driver);
     nats.kill();
@@ -102,20 +96,17 @@ fn what_the_broker_has_lost_is_handed_over_again() {
     driver.succeed(&again, json!(1));
     let second = driver.next();
     driver.succeed(&second, json!(2));
-    let shown = succeeded(&up, &run);
+    let shown = up.succeeded(&run);
     assert_eq!(shown["steps"][0]["attempts"].as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn a_consumer_or_a_stream_is_deleted_while_a_step_waits() {
     for what in ["consumer", "stream"] {
-        let nats = Nats::start();
-        let bench = bench(&[], &[("a", "")]);
-        let up = nats.up(&bench);
-        two_steps(&up);
+        let (nats, _bench, up) = host();
         let jetstream = nats.jetstream();
         consumer_config(&nats, "a");
-        let run = begin(&up, "thing");
+        let run = up.begin("thing");
         up.until(&format!("/runs/{run}"), |run| {
             run["steps"][0]["status"] == "waiting_for_driver"
         });
@@ -132,19 +123,16 @@ fn a_consumer_or_a_stream_is_deleted_while_a_step_waits() {
             let handed = driver.next();
             driver.succeed(&handed, json!(data));
         }
-        succeeded(&up, &run);
+        up.succeeded(&run);
     }
 }
 
 #[test]
 fn the_host_is_killed_while_steps_are_out() {
-    let nats = Nats::start();
-    let bench = bench(&[], &[("a", "")]);
-    let up = nats.up(&bench);
-    two_steps(&up);
+    let (nats, bench, up) = host();
     let mut driver = Puppet::attach(&nats, "a");
     let runs: Vec<_> = (0..20)
-        .map(|nth| begin(&up, &format!("thing-{nth}")))
+        .map(|nth| up.begin(&format!("thing-{nth}")))
         .collect();
     let handed: Vec<_> = (0..20).map(|_| driver.next()).collect();
     up.kill();
@@ -162,7 +150,7 @@ fn the_host_is_killed_while_steps_are_out() {
         driver.succeed(&one, json!("last"));
     }
     for run in &runs {
-        let shown = succeeded(&up, run);
+        let shown = up.succeeded(run);
         for step in [0, 1] {
             assert_eq!(
                 shown["steps"][step]["attempts"].as_array().unwrap().len(),
@@ -174,12 +162,9 @@ fn the_host_is_killed_while_steps_are_out() {
 
 #[test]
 fn a_run_that_waits_is_found_by_its_answer_after_a_restart_and_not_handed_over_twice() {
-    let nats = Nats::start();
-    let bench = bench(&[], &[("a", "")]);
-    let up = nats.up(&bench);
-    two_steps(&up);
+    let (nats, bench, up) = host();
     let mut driver = Puppet::attach(&nats, "a");
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     let first = driver.next();
     up.until(&format!("/runs/{run}"), |run| {
         run["steps"][0]["status"] == "running"
@@ -193,7 +178,7 @@ fn a_run_that_waits_is_found_by_its_answer_after_a_restart_and_not_handed_over_t
         "the first was handed over once more"
     );
     driver.succeed(&second, json!(2));
-    succeeded(&up, &run);
+    up.succeeded(&run);
 }
 
 #[test]
@@ -216,35 +201,32 @@ fn the_connection_is_cut_and_half_open_and_slow() {
         // Of an earlier try, whose answer did not come through.
         driver.succeed(&handed, json!("again"));
     };
-    let cut = begin(&up, "cut");
+    let cut = up.begin("cut");
     step(&mut driver, &cut, "one");
     proxy.cut();
     step(&mut driver, &cut, "two");
-    succeeded(&up, &cut);
+    up.succeeded(&cut);
 
     proxy.deafen(true);
-    let deaf = begin(&up, "deaf");
+    let deaf = up.begin("deaf");
     up.until(&format!("/runs/{deaf}"), |run| run["status"] == "waiting");
     proxy.deafen(false);
     proxy.cut();
     step(&mut driver, &deaf, "one");
     step(&mut driver, &deaf, "two");
-    succeeded(&up, &deaf);
+    up.succeeded(&deaf);
 
     proxy.delay(Duration::from_millis(500));
-    let slow = begin(&up, "slow");
+    let slow = up.begin("slow");
     step(&mut driver, &slow, "one");
     step(&mut driver, &slow, "two");
-    succeeded(&up, &slow);
+    up.succeeded(&slow);
 }
 
 #[test]
 fn a_step_that_is_cancelled_leaves_nothing_in_the_stream() {
-    let nats = Nats::start();
-    let bench = bench(&[], &[("a", "")]);
-    let up = nats.up(&bench);
-    two_steps(&up);
-    let run = begin(&up, "thing");
+    let (nats, _bench, up) = host();
+    let run = up.begin("thing");
     up.until(&format!("/runs/{run}"), |run| {
         run["steps"][0]["status"] == "waiting_for_driver"
     });
@@ -258,19 +240,16 @@ fn a_step_that_is_cancelled_leaves_nothing_in_the_stream() {
         (told["run_id"].as_str(), told["step_id"].as_str()),
         (Some(run.as_str()), Some("one"))
     );
-    let other = begin(&up, "other");
+    let other = up.begin("other");
     let mut driver = Puppet::attach(&nats, "a");
     assert_eq!(driver.next().body["run_id"], other);
 }
 
 #[test]
 fn a_cancel_reaches_a_driver_that_has_the_step_and_its_answer_counts() {
-    let nats = Nats::start();
-    let bench = bench(&[], &[("a", "")]);
-    let up = nats.up(&bench);
-    two_steps(&up);
+    let (nats, _bench, up) = host();
     let mut driver = Puppet::attach(&nats, "a");
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     let handed = driver.next();
     let mut heard = nats.subscribe(&format!("live.cancel.{run}"));
     up.post(&format!("/runs/{run}/cancel"), &json!({})).is(202);
@@ -296,7 +275,7 @@ fn a_message_that_kills_its_driver_fails_its_step() {
     let retry = json!({"max_attempts": 5});
     up.line("line", json!([{"id": "s", "driver": "a", "retry": retry}]));
     let mut driver = Puppet::attach(&nats, "a");
-    let run = begin(&up, "thing");
+    let run = up.begin("thing");
     for _ in 0..5 {
         let handed = driver.next();
         let again = async_nats::jetstream::AckKind::Nak(None);
@@ -306,7 +285,7 @@ fn a_message_that_kills_its_driver_fails_its_step() {
     assert_eq!(shown["failure"]["kind"], "limit", "{shown:#}");
     let reason = shown["failure"]["reason"].as_str().unwrap();
     assert!(reason.contains("delivered 5 times"), "{reason}");
-    let next = begin(&up, "other");
+    let next = up.begin("other");
     assert_eq!(driver.next().body["run_id"], next);
 }
 
@@ -323,7 +302,7 @@ fn two_hosts_share_a_broker_and_each_takes_its_own() {
     }
     let mut driver = Puppet::attach(&nats, "a");
     let runs: Vec<_> = (0..10)
-        .map(|nth| begin(&ups[nth % 2], &format!("thing-{nth}")))
+        .map(|nth| ups[nth % 2].begin(&format!("thing-{nth}")))
         .collect();
     for _ in 0..20 {
         let handed = driver.next();
@@ -331,7 +310,7 @@ fn two_hosts_share_a_broker_and_each_takes_its_own() {
         driver.succeed(&handed, data);
     }
     for (nth, run) in runs.iter().enumerate() {
-        let shown = succeeded(&ups[nth % 2], run);
+        let shown = ups[nth % 2].succeeded(run);
         assert_eq!(shown["steps"][1]["output"], *run);
         assert!(shown.get("ignored").is_none(), "{shown:#}");
     }

@@ -85,6 +85,20 @@ impl Up {
         self.ask("DELETE", path, &[], b"")
     }
 
+    /// Begins a run of the resource of this name in the pipeline `line`; its id.
+    #[track_caller]
+    pub fn begin(&self, name: &str) -> String {
+        id(&self.post("/runs", &order(name)).is(201))
+    }
+
+    /// A run, once it has ended well.
+    #[track_caller]
+    pub fn succeeded(&self, id: &str) -> Value {
+        let run = self.ended(id);
+        assert_eq!(run["status"], "succeeded", "{run:#}");
+        run
+    }
+
     /// A run when it has ended.
     #[track_caller]
     pub fn ended(&self, id: &str) -> Value {

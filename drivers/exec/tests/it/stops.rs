@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use beltline_wire::{Cancel, DriverFailure, subjects};
+use beltline_wire::DriverFailure;
 use serde_json::{Value, json};
 
 use crate::server::wait_for;
-use crate::world::{RUN, World};
+use crate::world::World;
 use crate::{exec, is_alive, send};
 
 const CONFIG: &str = "allow: {commands: \"*\", shell: true, pipelines: \"*\"}\ngrace_ms: 200";
@@ -38,19 +38,7 @@ async fn a_cancel_ends_all_of_a_command() {
     let (mut world, _driver) = exec(CONFIG).await;
     send(&world, "s", stubborn()).await;
     let pids = pids(&world);
-    let cancel = Cancel {
-        run_id: RUN.to_owned(),
-        step_id: None,
-        attempt: None,
-        force: false,
-    };
-    let bytes = serde_json::to_vec(&cancel).unwrap();
-    world
-        .client
-        .publish(subjects::cancel_subject(RUN), bytes.into())
-        .await
-        .unwrap();
-    world.client.flush().await.unwrap();
+    world.cancel(None, false).await;
     let outcome = world.result().await.driverresult;
     assert_eq!(outcome.failure, Some(DriverFailure::Cancelled));
     all_gone(&pids);

@@ -1,10 +1,10 @@
 //! Deadlines, cancels and signals.
 
-use beltline_wire::{Cancel, DriverFailure, subjects};
+use beltline_wire::DriverFailure;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::world::{RUN, World, now_ms};
+use crate::world::{World, now_ms};
 
 #[tokio::test]
 async fn a_message_past_its_deadline_is_dropped() {
@@ -54,22 +54,6 @@ async fn one_that_does_not_stop_at_its_deadline_answers_nothing() {
     assert_eq!(world.results().await, 0);
 }
 
-async fn cancel(world: &World, step: &str, force: bool) {
-    let cancel = Cancel {
-        run_id: RUN.to_owned(),
-        step_id: Some(step.to_owned()),
-        attempt: Some(1),
-        force,
-    };
-    let bytes = serde_json::to_vec(&cancel).unwrap();
-    world
-        .client
-        .publish(subjects::cancel_subject(RUN), bytes.into())
-        .await
-        .unwrap();
-    world.client.flush().await.unwrap();
-}
-
 fn stubborn(world: &World) -> Value {
     json!({"begun": world.path("begun"), "until": world.path("go"), "stubborn": true})
 }
@@ -81,7 +65,7 @@ async fn a_cancelled_attempt_stops_and_says_so() {
     world.dispatch("a", world.waiting()).await;
     world.dispatch("b", world.waiting()).await;
     world.begun(2);
-    cancel(&world, "a", false).await;
+    world.cancel(Some("a"), false).await;
     let result = world.result().await;
     assert_eq!(result.step_id.as_deref(), Some("a"));
     assert_eq!(result.driverresult.failure, Some(DriverFailure::Cancelled));
@@ -95,7 +79,7 @@ async fn after_a_cancel_with_force_nothing_is_answered() {
     let driver = world.driver(&["--concurrency", "2"]);
     world.dispatch("a", stubborn(&world)).await;
     world.begun(1);
-    cancel(&world, "a", true).await;
+    world.cancel(Some("a"), true).await;
     driver.says("no answer counts any more");
     world.settled().await;
     world.release();
@@ -113,8 +97,8 @@ async fn a_message_whose_cancel_came_first_is_dropped() {
     world
         .dispatch("b", json!({"begun": world.path("begun")}))
         .await;
-    cancel(&world, "b", false).await;
-    cancel(&world, "a", false).await;
+    world.cancel(Some("b"), false).await;
+    world.cancel(Some("a"), false).await;
     driver.says("is cancelled");
     assert_eq!(world.result().await.step_id.as_deref(), Some("a"));
     world.settled().await;

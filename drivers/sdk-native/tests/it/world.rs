@@ -11,7 +11,7 @@ use async_nats::Client;
 use async_nats::jetstream::consumer::{self, pull};
 use async_nats::jetstream::stream::{self, RetentionPolicy};
 use async_nats::jetstream::{self, Context};
-use beltline_wire::{Dispatch, DispatchedAttempt, DriverResult, subjects};
+use beltline_wire::{Cancel, Dispatch, DispatchedAttempt, DriverResult, subjects};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -193,6 +193,20 @@ impl World {
             }
             assert!(crate::server::now() < until, "no result in time");
         }
+    }
+
+    /// Asks the first attempt of a step, or all of the run, to stop.
+    pub async fn cancel(&self, step: Option<&str>, force: bool) {
+        let cancel = Cancel {
+            run_id: RUN.to_owned(),
+            step_id: step.map(str::to_owned),
+            attempt: step.map(|_| 1),
+            force,
+        };
+        let bytes = serde_json::to_vec(&cancel).unwrap();
+        let subject = subjects::cancel_subject(RUN);
+        self.client.publish(subject, bytes.into()).await.unwrap();
+        self.client.flush().await.unwrap();
     }
 
     /// How many results there are in all.
