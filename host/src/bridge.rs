@@ -12,6 +12,7 @@
 //! dispatch     an attempt as a message, and its way out
 //! outs         which attempts are out; pure
 //! keeper       looks after all of that for as long as something is out
+//! listen       hearing what is published, and taking it in order
 //! results      answers: fenced, taken, then acknowledged
 //! logs         what native drivers say
 //! outputs      outputs that a message did not carry
@@ -25,6 +26,7 @@ mod connection;
 mod consumers;
 mod dispatch;
 mod keeper;
+mod listen;
 mod logs;
 mod outputs;
 mod outs;
@@ -191,14 +193,13 @@ struct IdentityRecord {
 }
 
 impl Bridge {
-    /// Connects, and makes sure of the streams. `drivers` are the native ones that are registered.
+    /// Connects, and makes sure of the streams.
     ///
     /// # Errors
     /// A broker that cannot be used; it names why.
     pub async fn connect(
         settings: &NatsSettings,
         store: Arc<dyn Store>,
-        drivers: &[String],
     ) -> Result<Arc<Self>, BridgeError> {
         let identity = identity(&*store).await?;
         let counts: Arc<Counts> = Arc::default();
@@ -222,7 +223,7 @@ impl Bridge {
             announced: announce::Queue::default(),
             counts,
         });
-        bridge.make_sure_of_streams(drivers).await?;
+        bridge.make_sure_of_streams(&[]).await?;
         Ok(bridge)
     }
 
@@ -292,13 +293,9 @@ async fn identity(store: &dyn Store) -> Result<IdentityRecord, BridgeError> {
     if let Some(found) = store.get(IDENTITY).await? {
         return Ok(decode(IDENTITY, &found.value).map_err(RunsError::from)?);
     }
-    let mut random = [0; 32];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(
-        |error| BridgeError::Settings(format!("the system gives no randomness: {error}")),
-    )?;
     let record = IdentityRecord {
         host: Uuid::now_v7().simple().to_string(),
-        key: Digest::of(&random),
+        key: random()?,
     };
     let batch = Batch::new()
         .expect_absent(IDENTITY)
@@ -306,4 +303,13 @@ async fn identity(store: &dyn Store) -> Result<IdentityRecord, BridgeError> {
     let revision = store.commit(batch).await?;
     store.sync(revision).await?;
     Ok(record)
+}
+
+/// What nobody can guess.
+fn random() -> Result<Digest, BridgeError> {
+    let mut bytes = [0; 32];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
+        |error| BridgeError::Settings(format!("the system gives no randomness: {error}")),
+    )?;
+    Ok(Digest::of(&bytes))
 }

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod logs;
 pub mod records;
 pub mod runs;
+pub mod said;
 pub mod state;
 pub mod store;
 pub mod workspaces;

@@ -28,10 +28,11 @@ pub use sweep::ANSWERS;
 use crate::bridge::{Bridge, BridgeError, NatsSettings};
 use crate::catalog::Catalog;
 use crate::documents::Config;
+use crate::launch::{LaunchError, Places};
 use crate::runs::Runs;
 use crate::state::StateFolder;
 use crate::store::{Embedded, Store};
-use crate::wasm::{HostSettings, LoadError, Tell, WasmHost};
+use crate::wasm::{HostSettings, Tell, WasmHost};
 use crate::workspaces::Workspaces;
 use beltline_engine::RunId;
 use carried::Carried;
@@ -176,7 +177,7 @@ impl Owner {
     pub async fn connect(self: &Arc<Self>, settings: NatsSettings) -> Result<(), BridgeError> {
         let store = self.shared_store();
         // Its tasks are those of the runs: they last as long.
-        let connect = async move { Bridge::connect(&settings, store, &[]).await };
+        let connect = async move { Bridge::connect(&settings, store).await };
         let connected = self.runtime.spawn(connect).await;
         let bridge = connected
             .unwrap_or_else(|_| Err(BridgeError::Settings("the thread was lost".to_owned())))?;
@@ -230,8 +231,12 @@ impl Owner {
         tracing::error!(run = %id, error, "the run could not be moved on");
     }
 
-    fn wasm(&self, config: &Config) -> Result<&WasmHost, LoadError> {
-        self.registry.wasm(config)
+    /// Where the drivers of an operator's file run.
+    fn places(&self, config: &Config) -> Result<Places<'_>, LaunchError> {
+        Ok(Places {
+            wasm: self.registry.wasm(config)?,
+            bridge: self.bridge(),
+        })
     }
 }
 

@@ -24,6 +24,7 @@ mod answered;
 mod removal;
 mod results;
 
+pub(crate) use results::conveyor_result;
 pub use results::driver_results;
 
 use crate::digest::Digest;

@@ -190,6 +190,26 @@ impl Step {
         }
     }
 
+    /// The attempt under way that is, or is to be, in a program of its own.
+    pub fn native_attempt(&self) -> Option<u32> {
+        match self.state {
+            StepState::Waiting { attempt, .. }
+            | StepState::Running {
+                attempt,
+                placement: Placement::Native,
+                ..
+            } => Some(attempt),
+            StepState::Running { .. }
+            | StepState::Pending
+            | StepState::Retrying { .. }
+            | StepState::Succeeded { .. }
+            | StepState::Failed { .. }
+            | StepState::Skipped { .. }
+            | StepState::Cancelled { .. }
+            | StepState::TimedOut { .. } => None,
+        }
+    }
+
     /// The attempt under way, waiting or running.
     pub fn open_attempt(&self) -> Option<u32> {
         match self.state {

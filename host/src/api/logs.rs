@@ -5,19 +5,19 @@ use super::events::{AfterQuery, Frames, after, sse};
 use super::idempotency::{Kept, Key, Keyed, once};
 use super::watched::Watched;
 use super::{Problem, Shared};
-use crate::clock;
-use crate::logs::{self, Level, LogLine, LogSink, RunLog};
+use crate::logs::{self, LogLine, LogSink, RunLog};
 use crate::owner::{OwnerError, blocking};
 use crate::runs::StoredRun;
+use crate::said::{self, LINE_BYTES_MAX};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use beltline_engine::RunId;
+use beltline_wire::DriverLog;
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -34,9 +34,6 @@ const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Lines of one answer.
 const LINES_MAX: usize = 10_000;
-
-/// The longest line that a client may append.
-const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// A line as Conveyor has it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -229,16 +226,12 @@ async fn keep(
         let detail = format!("the log of run {id} is at the limit of {limit} and takes no more");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let mut steps = stored.run.plan.steps.iter().zip(&stored.run.steps);
-    let by = steps.find(|(plan, step)| plan.driver == log.driver && !step.state.is_ended());
-    let line = LogLine {
-        at_ms: clock::now_ms(),
-        step: by.map_or_else(|| log.driver.clone(), |(plan, _)| plan.id.clone()),
-        attempt: by.map_or(0, |(_, step)| step.attempts),
-        level: Level::Info,
+    let said = DriverLog {
+        driver: log.driver.clone(),
         message: log.message.clone(),
-        fields: Map::new(),
+        ..DriverLog::default()
     };
+    let line = said::line(&stored.run, said);
     if log.timestamp.is_empty() {
         log.timestamp = (line.at_ms / 1_000).to_string();
     }

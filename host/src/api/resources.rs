@@ -201,7 +201,7 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
     let Some(stored) = owner.runs().load(id).await? else {
         return Ok(shown.into());
     };
-    let results = driver_results(owner.runs(), &stored.run, |_| true).await?;
+    let results = driver_results(owner.runs(), &stored.run).await?;
     let last_run = json!({"run": id.to_string(), "status": stored.run.status()});
     shown.insert("last_run".to_owned(), last_run);
     answer(&mut shown, results);

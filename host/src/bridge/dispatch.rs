@@ -8,11 +8,11 @@ use super::outs::{Out, Sent};
 use super::token::pack;
 use super::{Bridge, BridgeError, REQUEST_TIME_MAX, request};
 use crate::clock;
-use crate::documents::{NativeDriver, Wire};
+use crate::documents::{DRIVER_RESULT, NativeDriver, Wire};
 use crate::owner::new_resource_id;
 use crate::records::{DispatchRecord, decode, encode};
 use crate::runner::{Perform, Performed};
-use crate::runs::{Runs, RunsError, StoredRun, driver_results};
+use crate::runs::{RunsError, StoredRun, conveyor_result};
 use crate::store::{Batch, Order};
 use crate::wasm::{Admission, Attempt, Ended, GuestFailure, StepSummary};
 use async_nats::HeaderMap;
@@ -104,14 +104,13 @@ impl NativeStep {
 
     async fn hand_over(&self, call: &Attempt) -> Result<Performed, anyhow::Error> {
         let attempt = call.request.info.attempt;
-        let runs = Runs::new(Arc::clone(&self.bridge.store));
         // Who answers before this returns is taken for what he answers all the same: it stands in the book first.
         let before = self.bridge.dispatched(self.run, self.step, attempt).await?;
         self.bridge
             .outs
             .lock()
             .put(self.run, self.out(attempt, before));
-        match self.sent(call, &runs, before).await {
+        match self.sent(call, before).await {
             Ok(sent) => {
                 let mut outs = self.bridge.outs.lock();
                 // It may have been answered, and its step may be another attempt's, meanwhile.
@@ -137,12 +136,7 @@ impl NativeStep {
     }
 
     /// The message, published unless the broker has it.
-    async fn sent(
-        &self,
-        call: &Attempt,
-        runs: &Runs,
-        before: Option<Sent>,
-    ) -> Result<Sent, Refused> {
+    async fn sent(&self, call: &Attempt, before: Option<Sent>) -> Result<Sent, Refused> {
         let bridge = &self.bridge;
         let kinds = BTreeSet::from([self.kind.to_string()]);
         let seen = bridge
@@ -157,10 +151,10 @@ impl NativeStep {
         }
         let attempt = call.request.info.attempt;
         let sent = match self.is_shared(attempt) && before.is_none() {
-            true => self.publish_shared(call, runs, stream_ms, seen).await?,
+            true => self.publish_shared(call, stream_ms, seen).await?,
             false => {
                 let answers_before = self.answers_before(call).await?;
-                let body = self.body(call, runs, Some(attempt)).await?;
+                let body = self.body(call, Some(attempt)).await?;
                 let key = Some(call.request.info.key.as_str());
                 let sequence = bridge.publish(self.subject(), key, body).await?;
                 Sent {
@@ -182,7 +176,6 @@ impl NativeStep {
     async fn publish_shared(
         &self,
         call: &Attempt,
-        runs: &Runs,
         stream_ms: i64,
         seen: Seen,
     ) -> Result<Sent, Refused> {
@@ -195,7 +188,7 @@ impl NativeStep {
             if let Some(known) = bridge.shared_before(self.run, stream_ms).await? {
                 return Ok(known);
             }
-            let body = self.body(call, runs, None).await?;
+            let body = self.body(call, None).await?;
             let subject = resource_subject(&self.kind);
             let sequence = bridge.publish(subject, None, body).await;
             sequence.map_err(Refused::from)
@@ -231,46 +224,54 @@ impl NativeStep {
         Ok(stream.cached_info().state.last_sequence)
     }
 
+    /// What earlier steps answered and left. Conveyor's drivers find all of it in the resource; ours ask for what is too much.
+    async fn gather(&self, call: &Attempt, steps: &[StepSummary]) -> Result<Gathered, Refused> {
+        let mut gathered = Gathered::default();
+        let mut bytes = 0;
+        for step in steps {
+            let output = match step.has_output {
+                true => call.context.output(&step.step_id).await.map_err(fault)?,
+                false => None,
+            };
+            let length = output.as_ref().map_or(0, |text| text.len());
+            let fits = bytes + length <= OUTPUTS_BYTES_MAX;
+            if let Some(text) = output.as_deref().filter(|_| fits) {
+                bytes += length;
+                let value = serde_json::from_str::<Value>(text).unwrap_or_default();
+                gathered.outputs.insert(step.step_id.clone(), value);
+            } else if output.is_some() {
+                gathered.left.push(step.step_id.clone());
+            }
+            let success = match step.status {
+                "succeeded" => true,
+                "failed" | "timed_out" => false,
+                _ => continue,
+            };
+            let told = output
+                .as_deref()
+                .filter(|_| fits || self.entry.wire == Wire::Conveyor);
+            let result = conveyor_result(&step.driver, success, &step.message, told);
+            let name = format!("{DRIVER_RESULT}{}", step.driver);
+            gathered.results.insert(name, result);
+        }
+        Ok(gathered)
+    }
+
     /// The message's JSON; of no attempt where all drivers of a kind share it.
-    async fn body(
-        &self,
-        call: &Attempt,
-        runs: &Runs,
-        attempt: Option<u32>,
-    ) -> Result<Vec<u8>, Refused> {
+    async fn body(&self, call: &Attempt, attempt: Option<u32>) -> Result<Vec<u8>, Refused> {
         let request = &call.request;
         let steps = call.context.steps();
-        let (mut outputs, mut left, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
-        for step in steps.iter().filter(|step| step.has_output) {
-            let text = call.context.output(&step.step_id).await.map_err(fault)?;
-            let Some(text) = text else { continue };
-            if bytes + text.len() > OUTPUTS_BYTES_MAX {
-                left.push(step.step_id.clone());
-                continue;
-            }
-            bytes += text.len();
-            let output = serde_json::from_str::<Value>(&text).unwrap_or_default();
-            outputs.insert(step.step_id.clone(), output);
-        }
-        let stored = runs.load(self.run).await.map_err(BridgeError::from)?;
-        let run = stored.as_ref().map(|stored| &stored.run);
-        let keeps = |step: &str| self.entry.wire == Wire::Conveyor || outputs.contains_key(step);
-        let results = match run {
-            Some(run) => driver_results(runs, run, keeps)
-                .await
-                .map_err(BridgeError::from)?,
-            None => Map::new(),
-        };
+        let Gathered {
+            results,
+            outputs,
+            left,
+        } = self.gather(call, &steps).await?;
         let token = attempt.map(|attempt| self.bridge.tokens.of(self.run, self.step, attempt));
         let packed = attempt.zip(token.as_deref());
         let packed = packed.map(|(attempt, token)| pack(&self.step_id, attempt, token));
         let payload = payload(&request.resource, results, packed);
-        let is_later = run.is_some_and(|run| {
-            let done = run.steps.iter().take(self.step as usize);
-            done.filter(|step| step.state.is_ended()).count() > 0
-        });
         let event = match self.entry.wire {
-            Wire::Conveyor if is_later && !self.is_alone => "process",
+            Wire::Conveyor if self.step > 0 && !self.is_alone => "process",
             Wire::Default | Wire::Conveyor => request.event.as_str(),
         };
         let own = attempt
@@ -327,6 +328,17 @@ impl NativeStep {
         }
         Ok(body)
     }
+}
+
+/// What a message tells of earlier steps.
+#[derive(Default)]
+struct Gathered {
+    /// What each driver answered, as `metadata` of the resource has it.
+    results: Map<String, Value>,
+    /// What they left, as far as it fits.
+    outputs: BTreeMap<String, Value>,
+    /// The steps whose outputs do not.
+    left: Vec<String>,
 }
 
 /// Why an attempt is not on its way.

@@ -10,14 +10,14 @@ use futures::StreamExt;
 use futures::stream;
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Runs that are told of at once that drivers have taken their attempts.
 const TOLD_AT_ONCE: usize = 64;
 
-/// Between two tries to listen.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Where a consumer of the stream `messages` is made, or made otherwise.
+const CONSUMER_MADE: &str = "$JS.API.CONSUMER.CREATE.messages.";
 
 /// What the broker tells of itself.
 #[derive(Debug, Deserialize)]
@@ -131,34 +131,23 @@ impl Bridge {
         });
         // Where one cannot be told, its time to be taken goes on, and the answer counts all the same.
         let told = stream::iter(taken).buffer_unordered(TOLD_AT_ONCE);
-        told.for_each(|_| std::future::ready(())).await;
+        told.for_each(|_| ready(())).await;
     }
 
     /// Hears when a driver changes its consumer, of which the broker tells as of any request.
     pub(super) async fn listen_to_requests(self: Arc<Self>) {
-        loop {
-            if let Ok(mut told) = self
-                .connection
-                .client
-                .subscribe("$JS.EVENT.ADVISORY.API")
-                .await
+        self.listen("$JS.EVENT.ADVISORY.API", |_, message| {
+            if let Ok(asked) = serde_json::from_slice::<Asked>(&message.payload)
+                && asked.client.id != self.client_id()
+                && let Some(consumer) = asked.subject.strip_prefix(CONSUMER_MADE)
             {
-                while let Some(message) = told.next().await {
-                    let Ok(asked) = serde_json::from_slice::<Asked>(&message.payload) else {
-                        continue;
-                    };
-                    let own = "$JS.API.CONSUMER.CREATE.messages.";
-                    let consumer = asked.subject.strip_prefix(own);
-                    if let Some(consumer) = consumer.filter(|_| asked.client.id != self.client_id())
-                    {
-                        let driver = consumer.split('.').next().unwrap_or_default();
-                        self.consumers.forget_one(driver);
-                        self.look.notify_one();
-                    }
-                }
+                let driver = consumer.split('.').next().unwrap_or_default();
+                self.consumers.forget_one(driver);
+                self.look.notify_one();
             }
-            tokio::time::sleep(PAUSE).await;
-        }
+            ready(())
+        })
+        .await;
     }
 
     fn client_id(&self) -> u64 {
@@ -168,17 +157,15 @@ impl Bridge {
     /// Hears when a consumer is made or deleted, and when a message was delivered as often as it may be.
     pub(super) async fn listen_to_advisories(self: Arc<Self>) {
         let subject = "$JS.EVENT.ADVISORY.CONSUMER.*.messages.>";
-        loop {
-            if let Ok(mut told) = self.connection.client.subscribe(subject).await {
-                while let Some(message) = told.next().await {
-                    let Some(owner) = self.owner() else { return };
-                    if let Ok(advisory) = serde_json::from_slice(&message.payload) {
-                        self.hear(&owner, &advisory).await;
-                    }
+        self.listen(subject, |owner, message| {
+            let bridge = Arc::clone(&self);
+            async move {
+                if let Ok(advisory) = serde_json::from_slice(&message.payload) {
+                    bridge.hear(&owner, &advisory).await;
                 }
             }
-            tokio::time::sleep(PAUSE).await;
-        }
+        })
+        .await;
     }
 
     async fn hear(&self, owner: &Arc<Owner>, advisory: &Advisory) {

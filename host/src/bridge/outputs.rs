@@ -5,26 +5,18 @@ use crate::owner::Owner;
 use async_nats::Message;
 use beltline_engine::{RunId, StepState};
 use beltline_wire::{OutputReply, OutputRequest};
-use futures::StreamExt;
+use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Between two tries to listen.
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl Bridge {
     /// Answers for as long as the host is there.
     pub(super) async fn serve_outputs(self: Arc<Self>) {
-        loop {
-            if let Ok(mut asked) = self.connection.client.subscribe("live.outputs.*").await {
-                while let Some(message) = asked.next().await {
-                    let Some(owner) = self.owner() else { return };
-                    let bridge = Arc::clone(&self);
-                    tokio::spawn(async move { bridge.serve_output(&owner, message).await });
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        self.listen("live.outputs.*", |owner, message| {
+            let bridge = Arc::clone(&self);
+            tokio::spawn(async move { bridge.serve_output(&owner, message).await });
+            ready(())
+        })
+        .await;
     }
 
     /// Runs that this host has not are another's to answer.

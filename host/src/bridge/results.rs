@@ -2,10 +2,11 @@
 //!
 //! Answers of runs that this host has not are another's. Those that are not taken are written down with the reason.
 
+use super::Bridge;
+use super::listen::BATCH;
 use super::outs::Out;
 use super::streams::stamp_ms;
 use super::token::{Tokens, unpack};
-use super::{Bridge, BridgeError, request};
 use crate::clock;
 use crate::documents::Token;
 use crate::owner::{Owner, OwnerError};
@@ -15,18 +16,16 @@ use crate::runs::StoredRun;
 use crate::store::{Batch, Order};
 use crate::text;
 use crate::wasm::MESSAGE_BYTES;
-use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{AckKind, Message};
-use beltline_engine::{Answer, Failure, FailureKind, Placement, RunId, StepState};
+use beltline_engine::{Answer, Failure, FailureKind, RunId};
 use beltline_wire::subjects::{RESULT_SUBJECT, RESULTS_STREAM};
 use beltline_wire::{DriverFailure, DriverOutcome, DriverResult, OUTPUT_BYTES_MAX};
-use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Answers that are in hand at once.
-const IN_HAND_MAX: usize = 512;
+const IN_HAND_MAX: usize = BATCH;
 
 /// The longest answer that is read: an output, a resource, and room for the rest.
 const RESULT_BYTES_MAX: usize = 1 << 20;
@@ -34,76 +33,31 @@ const RESULT_BYTES_MAX: usize = 1 << 20;
 /// How many answers of a run are written down that were not taken.
 const IGNORED_MAX: usize = 100;
 
-/// Between two tries to have answers delivered.
+/// After so long an answer comes again that could not be taken.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long an answer waits for the lines that came before it.
 const LINES_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A host that has not been there for so long is forgotten by the broker.
-const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// How long the broker waits for an acknowledgement before it delivers once more.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-
 impl Bridge {
     /// Takes answers for as long as the host is there.
     pub(super) async fn take_results(self: Arc<Self>) {
         let room = Arc::new(Semaphore::new(IN_HAND_MAX));
-        loop {
-            match self.messages_of(RESULTS_STREAM, RESULT_SUBJECT).await {
-                Ok(mut messages) => {
-                    while let Some(Ok(message)) = messages.next().await {
-                        let permit = Arc::clone(&room).acquire_owned().await;
-                        let bridge = Arc::clone(&self);
-                        tokio::spawn(async move {
-                            bridge.take(message).await;
-                            drop(permit);
-                        });
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(error = %text::chain(&error), "answers cannot be had");
-                }
+        self.take_each(RESULTS_STREAM, RESULT_SUBJECT, |owner, message| {
+            let (bridge, room) = (Arc::clone(&self), Arc::clone(&room));
+            async move {
+                let permit = room.acquire_owned().await;
+                tokio::spawn(async move {
+                    bridge.take(&owner, message).await;
+                    drop(permit);
+                });
             }
-            tokio::time::sleep(PAUSE).await;
-        }
+        })
+        .await;
     }
 
-    /// The messages of one of the streams that every host has a durable consumer of its own on.
-    pub(super) async fn messages_of(
-        &self,
-        stream: &str,
-        filter: &str,
-    ) -> Result<pull::Stream, BridgeError> {
-        let name = format!("belt-{}", self.host);
-        let config = pull::Config {
-            durable_name: Some(name.clone()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_ack_pending: 10_000,
-            filter_subject: filter.to_owned(),
-            inactive_threshold: FORGOTTEN,
-            ..pull::Config::default()
-        };
-        let consumer = self
-            .jetstream
-            .create_consumer_on_stream(config, stream)
-            .await;
-        let consumer = consumer
-            .map_err(|error| request(format!("make consumer `{name}` of `{stream}`"))(&error))?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(IN_HAND_MAX)
-            .heartbeat(Duration::from_secs(5))
-            .messages()
-            .await;
-        messages.map_err(|error| request(format!("deliver from `{stream}`"))(&error))
-    }
-
-    async fn take(self: Arc<Self>, message: Message) {
-        let Some(owner) = self.owner() else { return };
-        match self.taken(&owner, &message).await {
+    async fn take(&self, owner: &Arc<Owner>, message: Message) {
+        match self.taken(owner, &message).await {
             Ok(()) => _ = message.ack().await,
             Err(error) => {
                 tracing::warn!(error = %text::chain(&error), "an answer could not be taken, and will come again");
@@ -183,26 +137,10 @@ impl Bridge {
     fn open_in(&self, owner: &Owner, stored: &StoredRun) -> Vec<Out> {
         let steps = (0_u32..).zip(stored.run.plan.steps.iter().zip(&stored.run.steps));
         let open = steps.filter_map(|(index, (plan, step))| {
-            let attempt = match step.state {
-                StepState::Waiting { attempt, .. }
-                | StepState::Running {
-                    attempt,
-                    placement: Placement::Native,
-                    ..
-                } => attempt,
-                StepState::Running { .. }
-                | StepState::Pending
-                | StepState::Retrying { .. }
-                | StepState::Succeeded { .. }
-                | StepState::Failed { .. }
-                | StepState::Skipped { .. }
-                | StepState::Cancelled { .. }
-                | StepState::TimedOut { .. } => return None,
-            };
             Some(Out {
                 step: index,
                 step_id: plan.id.as_str().into(),
-                attempt,
+                attempt: step.native_attempt()?,
                 driver: plan.driver.as_str().into(),
                 entry: owner
                     .registry()

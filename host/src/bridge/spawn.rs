@@ -3,13 +3,12 @@
 //! It ends with the host. One that a killed host has left is taken over; its address and its password stay the same, so that
 //! drivers find it again.
 
-use super::BridgeError;
+use super::{BridgeError, random};
 use crate::durable;
 use crate::state::StateFolder;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -95,7 +94,7 @@ pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
     }
     let password = match &known {
         Some(address) => address.password.clone(),
-        None => random()?,
+        None => random()?.hex(),
     };
     let mut port = known.map(|address| address.port);
     for _ in 0..PORTS_MAX {
@@ -209,18 +208,6 @@ fn running(folder: &Path) -> Option<Pid> {
 fn free_port() -> std::io::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     Ok(listener.local_addr()?.port())
-}
-
-fn random() -> Result<String, BridgeError> {
-    let mut bytes = [0; 24];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
-        |error| BridgeError::Settings(format!("the system gives no randomness: {error}")),
-    )?;
-    let mut text = String::new();
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
 }
 
 /// A file that nobody else reads.

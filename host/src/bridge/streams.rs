@@ -1,7 +1,10 @@
 //! The three streams: made where they are not there, read back, and refused by name where they are not as they must be.
 
 use super::{Bridge, BridgeError, request};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use async_nats::jetstream::context::CreateStreamError;
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream,
+};
 use beltline_wire::subjects::{LOGS_STREAM, MESSAGES_STREAM, RESULTS_STREAM, driver_subjects};
 use std::time::Duration;
 
@@ -71,20 +74,22 @@ impl Bridge {
         self.make_sure_of_streams(&[driver.to_owned()]).await
     }
 
-    /// Waits where a stream was there and is gone: a server that is still removing its files takes those of a new one of that
-    /// name with them, and what is published then is never acknowledged.
-    async fn let_settle(&self, name: &str) {
-        let was_there = self.streams.lock().messages_ms != 0;
-        if was_there && self.jetstream.get_stream(name).await.is_err() {
+    /// The one that is there, or a new one. A stream that was there and is gone is waited for: a server that is still removing
+    /// its files takes those of a new one of that name with them, and what is published then is never acknowledged.
+    async fn found_or_made(&self, wanted: &Config) -> Result<Stream, CreateStreamError> {
+        if let Ok(found) = self.jetstream.get_stream(&wanted.name).await {
+            return Ok(found);
+        }
+        if self.streams.lock().messages_ms != 0 {
             tokio::time::sleep(SETTLE).await;
         }
+        self.jetstream.get_or_create_stream(wanted.clone()).await
     }
 
     /// Makes one, or adds the subjects that it lacks; other hosts have theirs in it.
     async fn stream(&self, wanted: Config) -> Result<Info, BridgeError> {
         let name = wanted.name.clone();
-        self.let_settle(&name).await;
-        let found = self.jetstream.get_or_create_stream(wanted.clone()).await;
+        let found = self.found_or_made(&wanted).await;
         let found = found.map_err(|error| request(format!("make stream `{name}`"))(&error))?;
         let mut info = found.cached_info().clone();
         check(&wanted, &info.config)?;

@@ -2,7 +2,6 @@
 
 use crate::digest::Digest;
 use beltline_engine::RunId;
-use std::fmt::Write;
 use subtle::ConstantTimeEq;
 
 /// Makes and checks them.
@@ -21,11 +20,7 @@ impl Tokens {
     pub(super) fn of(&self, run: RunId, step: u32, attempt: u32) -> String {
         let text = format!("{run}/{step}/{attempt}");
         let hash = blake3::keyed_hash(&self.key, text.as_bytes());
-        let mut token = String::with_capacity(32);
-        for byte in hash.as_bytes().iter().take(16) {
-            let _ = write!(token, "{byte:02x}");
-        }
-        token
+        hash.to_hex().chars().take(32).collect()
     }
 
     pub(super) fn is_of(&self, token: &str, run: RunId, step: u32, attempt: u32) -> bool {

@@ -6,7 +6,7 @@
 
 use super::{Owner, OwnerError};
 use crate::clock;
-use beltline_engine::{Answer, Failure, FailureKind, Input, Placement, Run, RunId, StepState};
+use beltline_engine::{Answer, Failure, FailureKind, Input, Run, RunId};
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -66,21 +66,12 @@ impl Owner {
 /// What is answered for the attempts here that should have ended.
 fn overdue(run: &Run, now_ms: u64) -> Vec<Input> {
     let steps = (0_u32..).zip(&run.steps);
-    let overdue = steps.filter_map(|(step, now)| match now.state {
-        StepState::Running {
-            attempt,
-            placement: Placement::Wasm { .. },
-            ..
-        } if run.attempt_deadline_ms(step)? <= now_ms => Some((step, attempt)),
-        StepState::Running { .. }
-        | StepState::Pending
-        | StepState::Waiting { .. }
-        | StepState::Retrying { .. }
-        | StepState::Succeeded { .. }
-        | StepState::Failed { .. }
-        | StepState::Skipped { .. }
-        | StepState::Cancelled { .. }
-        | StepState::TimedOut { .. } => None,
+    let overdue = steps.filter_map(|(step, now)| {
+        let here = now
+            .open_attempt()
+            .filter(|_| now.native_attempt().is_none());
+        let is_over = run.attempt_deadline_ms(step)? <= now_ms;
+        here.filter(|_| is_over).map(|attempt| (step, attempt))
     });
     let failed = |(step, attempt)| Input::Answer {
         step,

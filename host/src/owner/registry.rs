@@ -14,7 +14,7 @@ use super::{Owner, OwnerError, Settings, blocking};
 use crate::catalog::{DefinitionRecord, Found};
 use crate::digest::Digest;
 use crate::documents::{Config, DriverEntry, NativeDriver, Pipeline, SpecCheck};
-use crate::launch::{self, LaunchError, Places, Prepared};
+use crate::launch::{self, Prepared};
 use crate::plan;
 use crate::state::StateFolder;
 use crate::store::Revision;
@@ -202,12 +202,8 @@ impl Registry {
         let make = move || {
             let registry = &owner.registry;
             let used = served.used(&pipeline)?;
-            let wasm = registry.wasm(&served.config).map_err(LaunchError::from)?;
             let (entries, path) = (&served.config, served.path.clone());
-            let places = Places {
-                wasm,
-                bridge: owner.bridge(),
-            };
+            let places = owner.places(&served.config)?;
             let prepared = launch::prepare(pipeline, used, entries, path, places, &owner.state)?;
             let prepared = Arc::new(prepared);
             let mut all = registry.prepared.lock();
@@ -231,11 +227,7 @@ impl Registry {
     ) -> Result<Arc<Prepared>, OwnerError> {
         let (path, entries) = (place.config.clone(), self.entries_of(&place.config)?);
         let used = launch::resolve(&pipeline, &entries, &path, place.locked)?;
-        let wasm = self.wasm(&entries).map_err(LaunchError::from)?;
-        let places = Places {
-            wasm,
-            bridge: owner.bridge(),
-        };
+        let places = owner.places(&entries)?;
         let prepared = launch::prepare(pipeline, used, &entries, path, places, &owner.state)?;
         Ok(Arc::new(prepared))
     }

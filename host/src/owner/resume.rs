@@ -6,7 +6,7 @@ use super::timers::Due;
 use super::{Accepted, Along, Owner, OwnerError};
 use crate::catalog::keep_resource;
 use crate::clock;
-use crate::launch::{self, Launch, Order, Places};
+use crate::launch::{self, Launch, Order};
 use crate::runs::{StoredRun, Traces};
 use crate::store::Batch;
 use beltline_engine::{Input, Phase, Refusal, RunId, events};
@@ -230,12 +230,8 @@ impl Owner {
         let _taking = self.registry.take(&stored.pipeline).await?;
         let entries = self.registry.entries_of(&config)?;
         let used = launch::same(&stored, &entries, &self.state)?;
-        let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
         let pipeline = (*stored.pipeline).clone();
-        let places = Places {
-            wasm,
-            bridge: self.bridge(),
-        };
+        let places = self.places(&entries)?;
         let prepared = launch::prepare(pipeline, used, &entries, config, places, &self.state)?;
         let (record, new_id) = (&stored.record, launch::new_id());
         // What a client has sent is unpacked anew: the other run may have written to its own.
@@ -308,11 +304,7 @@ impl Owner {
 
     async fn reopen(&self, stored: StoredRun) -> Result<Launch, OwnerError> {
         let entries = self.registry.entries_of(&stored.record.config)?;
-        let wasm = self.wasm(&entries).map_err(launch::LaunchError::from)?;
-        let places = Places {
-            wasm,
-            bridge: self.bridge(),
-        };
+        let places = self.places(&entries)?;
         Ok(launch::reopen(stored, &entries, places, &self.state)?)
     }
 

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::records::{AttemptId, LedgerRecord};
 use crate::runs::{Runs, RunsError, StoredRun, Traces, resync_ms};
 use crate::store::{Batch, Revision};
-use beltline_engine::{Answer, Effect, Event, Input, Placement, Run, StepState, events};
+use beltline_engine::{Answer, Effect, Event, Input, Run, events};
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,22 +91,7 @@ impl Kept {
     /// Whether this attempt is open and runs, or waits to run, in a program of its own.
     pub(super) fn is_elsewhere(&self, step: u32, attempt: u32) -> bool {
         let step = self.run.steps.get(step as usize);
-        step.is_some_and(|step| match step.state {
-            StepState::Waiting { attempt: open, .. }
-            | StepState::Running {
-                attempt: open,
-                placement: Placement::Native,
-                ..
-            } => open == attempt,
-            StepState::Running { .. }
-            | StepState::Pending
-            | StepState::Retrying { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Failed { .. }
-            | StepState::Skipped { .. }
-            | StepState::Cancelled { .. }
-            | StepState::TimedOut { .. } => false,
-        })
+        step.and_then(|step| step.native_attempt()) == Some(attempt)
     }
 
     /// Notes that an answer was taken which does not show what it is the answer to.

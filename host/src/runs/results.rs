@@ -6,25 +6,17 @@ use crate::view::message;
 use beltline_engine::{Run, StepState};
 use serde_json::{Map, Value, json};
 
-/// What each driver of a run answered: JSON text under its name. Of a driver with several steps, the last. `keeps_data`
-/// says of which step what it left stands there too.
+/// What each driver of a run answered: JSON text under its name. Of a driver with several steps, the last.
 ///
 /// # Errors
 /// The store's.
-pub async fn driver_results(
-    runs: &Runs,
-    run: &Run,
-    keeps_data: impl Fn(&str) -> bool,
-) -> Result<Map<String, Value>, RunsError> {
+pub async fn driver_results(runs: &Runs, run: &Run) -> Result<Map<String, Value>, RunsError> {
     let mut results = Map::new();
     for (index, (plan, step)) in (0_u32..).zip(run.plan.steps.iter().zip(&run.steps)) {
         let Some((success, message)) = answer_of(&step.state) else {
             continue;
         };
-        let output = match keeps_data(&plan.id) {
-            true => runs.output(run.id, index, step.attempts).await?,
-            false => None,
-        };
+        let output = runs.output(run.id, index, step.attempts).await?;
         let result = conveyor_result(&plan.driver, success, &message, output.as_deref());
         results.insert(format!("{DRIVER_RESULT}{}", plan.driver), result);
     }
@@ -47,7 +39,7 @@ pub(super) fn answer_of(state: &StepState) -> Option<(bool, String)> {
 }
 
 /// JSON text, for Conveyor's users parse it once more.
-pub(super) fn conveyor_result(
+pub(crate) fn conveyor_result(
     driver: &str,
     success: bool,
     message: &str,

@@ -1,6 +1,7 @@
 //! `belt drivers list`: the drivers of a host, where they run, and who of them is there.
 
 use super::super::connection::{Place, block_on};
+use super::super::print::table;
 use super::super::stop::Stop;
 use super::super::{Format, output};
 use crate::api::{DriverView, DriversView};
@@ -17,22 +18,8 @@ pub(super) fn list(place: &Place, format: Format) -> Result<ExitCode, Stop> {
 fn words(view: &DriversView) -> String {
     let mut rows = vec![["DRIVER", "KINDS", "PLACEMENT", "STATUS", ""].map(str::to_owned)];
     rows.extend(view.drivers.iter().map(row));
-    let widths: Vec<usize> = (0..4)
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let mut words = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = widths.get(column).copied().unwrap_or(0);
-            line.push_str(&format!("{cell:<width$}  "));
-        }
-        words.push_str(line.trim_end());
-        words.push('\n');
-    }
+    let mut words = table(&rows).join("\n");
+    words.push('\n');
     if view.drivers.is_empty() {
         words = "no drivers; `belt up` serves those of its belt.yaml\n".to_owned();
     }
