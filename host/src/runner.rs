@@ -29,7 +29,7 @@ use offered::Offered;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// What has been unsynced so long is synced, so that what others may see lags no more than this.
 const UNSYNCED_MAX: Duration = Duration::from_millis(100);
@@ -43,8 +43,9 @@ const ROOM_PAUSE: Duration = Duration::from_millis(500);
 /// A run that has nothing to do for so long is not kept in memory.
 const REST_MIN: Duration = Duration::from_secs(2);
 
-/// How long a run stays in memory whose attempts are others', where nobody waits for its slot: most answers come sooner.
-const STAY: Duration = Duration::from_millis(200);
+/// How long a run stays in memory whose attempts are others', where nobody waits for its slot: most answers come sooner. It
+/// is longer than the bridge's own ticks: a timer that is due before all others costs the runtime a wake-up.
+const STAY: Duration = Duration::from_millis(600);
 
 /// How long taking an attempt back may take. What cannot be reached by then finds its token worth nothing.
 const WITHDRAW_TIME_MAX: Duration = Duration::from_secs(2);
@@ -89,12 +90,15 @@ pub enum RunnerError {
     },
 }
 
+/// Is called when what became of something is durable, with whether anything did; dropped where the run was left before.
+pub type Reply = Box<dyn FnOnce(bool) + Send>;
+
 /// What people ask of a run that is under way.
 pub enum Ask {
-    /// To fold this. The answer comes when what became of it is durable: whether anything did.
-    Fold(Input, oneshot::Sender<bool>),
+    /// To fold this.
+    Fold(Input, Reply),
     /// The answer to an attempt that was handed over.
-    Answer(Box<Answered>, oneshot::Sender<bool>),
+    Answer(Box<Answered>, Reply),
     /// To hand an attempt over once more: whoever had it has it no longer.
     Again {
         /// The step.
@@ -154,7 +158,7 @@ pub struct Runner {
     attempts: Attempts,
     inbox: mpsc::UnboundedReceiver<Ask>,
     observer: Arc<dyn Observer>,
-    asked: Vec<(oneshot::Sender<bool>, bool)>,
+    asked: Vec<(Reply, bool)>,
     leaves: bool,
     /// Whether it has stayed in memory for the answers of others long enough.
     has_stayed: bool,
@@ -265,13 +269,13 @@ impl Runner {
 
     fn ask(&mut self, ask: Ask) {
         match ask {
-            Ask::Fold(input, told) => {
+            Ask::Fold(input, reply) => {
                 let has_changed = self.kept.fold(&input);
-                self.asked.push((told, has_changed));
+                self.asked.push((reply, has_changed));
             }
-            Ask::Answer(answered, told) => {
+            Ask::Answer(answered, reply) => {
                 let has_changed = self.answered(*answered);
-                self.asked.push((told, has_changed));
+                self.asked.push((reply, has_changed));
             }
             Ask::Again { step, attempt } => self.attempts.take_back(step, attempt),
             Ask::Leave => self.leaves = true,
@@ -331,9 +335,8 @@ impl Runner {
             self.observer.synced(took);
         }
         self.observer.durable(self.kept.run());
-        for (told, has_changed) in self.asked.drain(..) {
-            // Whoever asked may have gone.
-            let _ = told.send(has_changed);
+        for (reply, has_changed) in self.asked.drain(..) {
+            reply(has_changed);
         }
         Ok(())
     }

@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -80,9 +79,8 @@ impl UnderWay {
     }
 
     fn cancel(&self) {
-        let (told, _) = oneshot::channel();
         let cancel = Input::Cancel { force: false };
-        self.ask.send(Ask::Fold(cancel, told)).unwrap();
+        self.ask.send(Ask::Fold(cancel, Box::new(drop))).unwrap();
     }
 
     fn end(self) -> Run {

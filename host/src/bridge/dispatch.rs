@@ -24,7 +24,7 @@ use beltline_wire::{Dispatch, DispatchedAttempt, DispatchedStep, OUTPUTS_BYTES_M
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
@@ -34,6 +34,9 @@ static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())
 });
+
+/// What a message has beside its resource, as a rule.
+const USUAL_BYTES: usize = 2_048;
 
 /// A step of a run, performed by a native driver.
 pub struct NativeStep {
@@ -228,6 +231,12 @@ impl NativeStep {
     async fn gather(&self, call: &Attempt, steps: &[StepSummary]) -> Result<Gathered, Refused> {
         let mut gathered = Gathered::default();
         let mut bytes = 0;
+        // A driver's later result stands in the place of its earlier ones.
+        let last: HashMap<&str, &str> = steps
+            .iter()
+            .filter(|step| success_of(step).is_some())
+            .map(|step| (step.driver.as_str(), step.step_id.as_str()))
+            .collect();
         for step in steps {
             let output = match step.has_output {
                 true => call.context.output(&step.step_id).await.map_err(fault)?,
@@ -242,11 +251,12 @@ impl NativeStep {
             } else if output.is_some() {
                 gathered.left.push(step.step_id.clone());
             }
-            let success = match step.status {
-                "succeeded" => true,
-                "failed" | "timed_out" => false,
-                _ => continue,
+            let Some(success) = success_of(step) else {
+                continue;
             };
+            if last.get(step.driver.as_str()) != Some(&step.step_id.as_str()) {
+                continue;
+            }
             let told = output
                 .as_deref()
                 .filter(|_| fits || self.entry.wire == Wire::Conveyor);
@@ -317,7 +327,8 @@ impl NativeStep {
             run_id: self.run.to_string(),
             attempt: own,
         };
-        let body = serde_json::to_vec(&dispatch).expect("it has string keys");
+        let mut body = Vec::with_capacity(dispatch.payload.len() + USUAL_BYTES);
+        serde_json::to_writer(&mut body, &dispatch).expect("it has string keys");
         let most = self.bridge.connection.client.max_payload();
         if most > 0 && body.len() > most {
             return Err(Refused::Attempt(format!(
@@ -339,6 +350,15 @@ struct Gathered {
     outputs: BTreeMap<String, Value>,
     /// The steps whose outputs do not.
     left: Vec<String>,
+}
+
+/// Of a step that has been answered.
+fn success_of(step: &StepSummary) -> Option<bool> {
+    match step.status {
+        "succeeded" => Some(true),
+        "failed" | "timed_out" => Some(false),
+        _ => None,
+    }
 }
 
 /// Why an attempt is not on its way.

@@ -2,10 +2,12 @@
 //!
 //! Answers of runs that this host has not are another's. Those that are not taken are written down with the reason.
 
+mod arrived;
+
+use self::arrived::{Arrived, at_once};
 use super::Bridge;
 use super::listen::BATCH;
 use super::outs::Out;
-use super::streams::stamp_ms;
 use super::token::{Tokens, unpack};
 use crate::clock;
 use crate::documents::Token;
@@ -16,10 +18,10 @@ use crate::runs::StoredRun;
 use crate::store::{Batch, Order};
 use crate::text;
 use crate::wasm::MESSAGE_BYTES;
-use async_nats::jetstream::{AckKind, Message};
 use beltline_engine::{Answer, Failure, FailureKind, RunId};
 use beltline_wire::subjects::{RESULT_SUBJECT, RESULTS_STREAM};
 use beltline_wire::{DriverFailure, DriverOutcome, DriverResult, OUTPUT_BYTES_MAX};
+use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -33,9 +35,6 @@ const RESULT_BYTES_MAX: usize = 1 << 20;
 /// How many answers of a run are written down that were not taken.
 const IGNORED_MAX: usize = 100;
 
-/// After so long an answer comes again that could not be taken.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// How long an answer waits for the lines that came before it.
 const LINES_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -46,51 +45,48 @@ impl Bridge {
         self.take_each(RESULTS_STREAM, RESULT_SUBJECT, |owner, message| {
             let (bridge, room) = (Arc::clone(&self), Arc::clone(&room));
             async move {
-                let permit = room.acquire_owned().await;
-                tokio::spawn(async move {
-                    bridge.take(&owner, message).await;
-                    drop(permit);
-                });
+                // It is closed by nobody.
+                let Ok(permit) = room.acquire_owned().await else {
+                    return;
+                };
+                let arrived = Arrived::new(bridge, message, permit);
+                at_once(async move { arrived.take(&owner).await }.boxed());
             }
         })
         .await;
     }
 
-    async fn take(&self, owner: &Arc<Owner>, message: Message) {
-        match self.taken(owner, &message).await {
-            Ok(()) => _ = message.ack().await,
-            Err(error) => {
-                tracing::warn!(error = %text::chain(&error), "an answer could not be taken, and will come again");
-                let _ = message.ack_with(AckKind::Nak(Some(PAUSE))).await;
-            }
-        }
-    }
-
-    async fn taken(&self, owner: &Arc<Owner>, message: &Message) -> Result<(), OwnerError> {
-        let (sequence, at_ms) = place(message);
-        let result = match parse(&message.payload) {
+    /// The attempt that a message answers, where it is one of this host's and counts for something.
+    async fn chosen(
+        &self,
+        owner: &Owner,
+        payload: &[u8],
+        sequence: u64,
+    ) -> Result<Found, OwnerError> {
+        let result = match parse(payload) {
             Ok(result) => result,
             Err(why) => {
                 self.count_ignored();
                 tracing::warn!(sequence, why, "what came is no answer");
-                return Ok(());
+                return Ok(Found::Nothing);
             }
         };
         // What hosts tell of their own steps is for those who watch.
         if result.host.is_some() {
-            return Ok(());
+            return Ok(Found::Nothing);
         }
         self.saw(&result.driverresult.driver);
         let Ok(run) = result.run_id.parse::<RunId>() else {
             self.count_ignored();
-            return Ok(());
+            return Ok(Found::Nothing);
         };
         let Some(outs) = self.open_of(owner, run).await? else {
-            return Ok(());
+            return Ok(Found::Nothing);
         };
+        let about = About::of(&result);
         let (out, is_fenced) = match choose(&self.tokens, run, &outs, &result, sequence) {
             Ok(chosen) => chosen,
-            Err(why) => return self.ignore(run, sequence, at_ms, &result, why).await,
+            Err(why) => return Ok(Found::Ignored(run, about, why)),
         };
         self.until_logged(result.log_sequence).await;
         let answered = Answered {
@@ -99,12 +95,7 @@ impl Bridge {
             told: told(&result.driverresult),
             is_fenced,
         };
-        if !owner.answered(run, answered).await? {
-            let why = "its attempt has ended".to_owned();
-            return self.ignore(run, sequence, at_ms, &result, why).await;
-        }
-        self.answered(run, out.step, out.attempt);
-        Ok(())
+        Ok(Found::Answer(run, about, answered))
     }
 
     /// An attempt is out no more.
@@ -164,13 +155,13 @@ impl Bridge {
     async fn ignore(
         &self,
         run: RunId,
-        sequence: u64,
-        at_ms: i64,
-        result: &DriverResult,
+        place: (u64, i64),
+        about: About,
         reason: String,
     ) -> Result<(), OwnerError> {
         self.count_ignored();
-        let driver = text::cut(&result.driverresult.driver, 100);
+        let (sequence, at_ms) = place;
+        let driver = &about.driver;
         tracing::info!(%run, driver, reason, "an answer was not taken");
         let prefix = format!("ignored/{run}/");
         let known = self
@@ -182,9 +173,9 @@ impl Bridge {
         }
         let record = IgnoredRecord {
             at_ms: u64::try_from(at_ms).unwrap_or_else(|_| clock::now_ms()),
-            driver,
-            step: result.step_id.as_ref().map(|step| text::cut(step, 100)),
-            attempt: result.attempt,
+            driver: about.driver,
+            step: about.step,
+            attempt: about.attempt,
             reason,
         };
         let batch = Batch::new().put(format!("{prefix}{sequence:020}"), encode(&record));
@@ -193,11 +184,30 @@ impl Bridge {
     }
 }
 
-/// Its place in the stream, and when it came there.
-fn place(message: &Message) -> (u64, i64) {
-    message.info().map_or((0, 0), |info| {
-        (info.stream_sequence, stamp_ms(info.published))
-    })
+/// What a message came to.
+enum Found {
+    /// It is acknowledged, and that is all.
+    Nothing,
+    Ignored(RunId, About, String),
+    Answer(RunId, About, Answered),
+}
+
+/// What an answer says of itself, for the record of one that is not taken.
+#[derive(Debug, Clone)]
+struct About {
+    driver: String,
+    step: Option<String>,
+    attempt: Option<u32>,
+}
+
+impl About {
+    fn of(result: &DriverResult) -> Self {
+        About {
+            driver: text::cut(&result.driverresult.driver, 100),
+            step: result.step_id.as_ref().map(|step| text::cut(step, 100)),
+            attempt: result.attempt,
+        }
+    }
 }
 
 fn parse(payload: &[u8]) -> Result<DriverResult, String> {

@@ -151,6 +151,14 @@ impl Carried {
         }
     }
 
+    /// The inbox of a run that is under way.
+    pub(super) fn inbox(&self, id: RunId) -> Option<Inbox> {
+        match &self.runs.get(&id)?.stand {
+            Stand::UnderWay(inbox) => Some(inbox.clone()),
+            Stand::Making | Stand::Waiting | Stand::Resting => None,
+        }
+    }
+
     /// The inbox of a run that is under way; one that rests has its turn again.
     pub(super) fn inbox_or_wake(&mut self, id: RunId) -> Option<Inbox> {
         let one = self.runs.get(&id)?;

@@ -10,7 +10,7 @@ use super::{Owner, OwnerError};
 use crate::clock;
 use crate::launch::Launch;
 use crate::logs::RunLog;
-use crate::runner::{Answered, Ask, Left, Runner, RunnerError, StepDriver};
+use crate::runner::{Answered, Ask, Left, Reply, Runner, RunnerError, StepDriver};
 use crate::runs::{StoredRun, Traces};
 use crate::store::Batch;
 use crate::text;
@@ -216,7 +216,8 @@ impl Owner {
     /// # Errors
     /// Where there is no such run, or it cannot be moved.
     pub async fn ask(self: &Arc<Self>, id: RunId, input: Input) -> Result<bool, OwnerError> {
-        self.ask_so(id, |told| Ask::Fold(input.clone(), told)).await
+        self.ask_so(id, |reply| Ask::Fold(input.clone(), reply))
+            .await
     }
 
     /// Has a run fold the answer to an attempt that was handed over. What became of it is durable when this returns:
@@ -227,8 +228,16 @@ impl Owner {
         answered: Answered,
     ) -> Result<bool, OwnerError> {
         let answered = Box::new(answered);
-        self.ask_so(id, |told| Ask::Answer(answered.clone(), told))
+        self.ask_so(id, |reply| Ask::Answer(answered.clone(), reply))
             .await
+    }
+
+    /// Hands a run the answer to an attempt, where it is under way; else the reply is dropped.
+    pub(crate) fn hand_in(&self, id: RunId, answered: Answered, reply: Reply) {
+        let inbox = self.carried.lock().inbox(id);
+        if let Some(inbox) = inbox {
+            let _ = inbox.send(Ask::Answer(Box::new(answered), reply));
+        }
     }
 
     /// Has an attempt handed over once more, when it is the run's turn.
@@ -243,13 +252,14 @@ impl Owner {
     async fn ask_so(
         self: &Arc<Self>,
         id: RunId,
-        ask: impl Fn(oneshot::Sender<bool>) -> Ask,
+        ask: impl Fn(Reply) -> Ask,
     ) -> Result<bool, OwnerError> {
         for _ in 0..ASKS_MAX {
             let mut changes = self.changes.subscribe();
             let (told, answer) = oneshot::channel();
             let (inbox, asks) = mpsc::unbounded_channel();
-            let ask = ask(told);
+            // Whoever asked may have gone.
+            let ask = ask(Box::new(move |has_changed| _ = told.send(has_changed)));
             let place = self.carried.lock().place(id, &inbox);
             match place {
                 Place::UnderWay(inbox) => _ = inbox.send(ask),

@@ -34,6 +34,8 @@ pub struct Marks {
 #[derive(Debug)]
 pub struct Feed {
     marks: watch::Sender<Marks>,
+    /// Whether it has ended or failed: whoever waits for that alone is not woken at each mark.
+    is_over: watch::Sender<bool>,
     /// Until when the runner waits at most; zero while it does not.
     waiting_until_ms: AtomicU64,
     /// Why it could not be moved on.
@@ -46,6 +48,7 @@ impl Feed {
     fn new() -> Self {
         Feed {
             marks: watch::Sender::new(Marks::default()),
+            is_over: watch::Sender::new(false),
             waiting_until_ms: AtomicU64::new(0),
             fault: Mutex::default(),
             ended: Mutex::default(),
@@ -60,7 +63,19 @@ impl Feed {
     /// The run could not be moved on, and is left as it is.
     pub(super) fn fail(&self, why: String) {
         *self.fault.lock() = why;
-        self.marks.send_modify(|marks| marks.has_failed = true);
+        self.mark(|marks| marks.has_failed = true);
+    }
+
+    fn mark(&self, change: impl FnOnce(&mut Marks)) {
+        let mut is_over = false;
+        self.marks.send_if_modified(|marks| {
+            let before = *marks;
+            change(marks);
+            is_over = marks.has_ended || marks.has_failed;
+            *marks != before
+        });
+        self.is_over
+            .send_if_modified(|was| std::mem::replace(was, is_over) != is_over);
     }
 
     /// To be told whenever a mark moves.
@@ -71,22 +86,22 @@ impl Feed {
     /// Waits until the run has ended, durably, or cannot be moved on, or that long. Returns how it ended, where it did
     /// while this was held.
     pub async fn end(&self, wait: Duration) -> Option<Arc<Run>> {
-        let mut marks = self.subscribe();
-        let end = marks.wait_for(|marks| marks.has_ended || marks.has_failed);
+        let mut is_over = self.is_over.subscribe();
+        let end = is_over.wait_for(|is_over| *is_over);
         let _ = tokio::time::timeout(wait, end).await;
         self.ended.lock().clone()
     }
 
     /// A line came.
     pub(super) fn said(&self) {
-        self.marks.send_modify(|marks| marks.lines += 1);
+        self.mark(|marks| marks.lines += 1);
     }
 
     /// A runner takes up a run that is durable as it is.
     pub(super) fn begin(&self, run: &Run) {
         let revision = run.head.revision;
         self.keep_end(run);
-        self.marks.send_modify(|marks| {
+        self.mark(|marks| {
             (marks.written, marks.durable) = (revision, revision);
             marks.has_ended = run.is_ended();
             marks.has_failed = false;
@@ -106,13 +121,12 @@ impl Feed {
 
 impl Observer for Feed {
     fn written(&self, run: &Run, _: &[Event]) {
-        self.marks
-            .send_modify(|marks| marks.written = run.head.revision);
+        self.mark(|marks| marks.written = run.head.revision);
     }
 
     fn durable(&self, run: &Run) {
         self.keep_end(run);
-        self.marks.send_modify(|marks| {
+        self.mark(|marks| {
             marks.durable = run.head.revision;
             marks.has_ended = run.is_ended();
         });
