@@ -2,10 +2,11 @@
 
 use crate::belt::Bench;
 use crate::live::Live;
-use crate::nats::{Nats, Puppet, bench, consumer_config, server_file, wait};
+use crate::nats::{Nats, Puppet, bench, consumer_config, jetstream, server_file, wait};
 use crate::up::{Up, id, order, up};
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -197,6 +198,43 @@ fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
         !said.stderr.contains(url.rsplit_once('@').unwrap().0),
         "{said:?}"
     );
+}
+
+#[test]
+fn a_server_of_the_hosts_own_that_ends_is_started_again_taken_over_or_not() {
+    let bench = bench(&[], &[("a", "")]);
+    let path = server_file("current");
+    let path = format!("{}:/usr/bin:/bin", path.parent().unwrap().display());
+    let start = || {
+        let mut command = over(&bench, "spawn");
+        command.env("PATH", &path);
+        Up::of(&bench, Live::start(command))
+    };
+    let pid = || {
+        let text = std::fs::read_to_string(bench.path("state/nats/pid")).unwrap_or_default();
+        text.trim().parse::<i32>().unwrap_or_default()
+    };
+    let mut up = start();
+    up.line("line", json!([{"id": "s", "driver": "a"}]));
+    let run = id(&up.post("/runs", &order("thing")).is(201));
+    up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
+    for is_taken_over in [false, true] {
+        if is_taken_over {
+            up.kill();
+            up = start();
+        }
+        let first = pid();
+        kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
+        up.until("/drivers", |_| ![0, first].contains(&pid()));
+    }
+    let mut driver = Puppet::at(jetstream(&bench.read("state/nats/url")), "a");
+    let handed = driver.next();
+    driver.succeed(&handed, json!(1));
+    assert_eq!(up.ended(&run)["status"], "succeeded");
+    let last = bench.read("state/nats/pid");
+    let said = up.terminate();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(!is_running(&last));
 }
 
 fn is_running(pid: &str) -> bool {

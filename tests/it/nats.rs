@@ -102,10 +102,7 @@ impl Nats {
     }
 
     pub fn client(&self) -> async_nats::Client {
-        let options = async_nats::ConnectOptions::new()
-            .reconnect_delay_callback(|_| Duration::from_millis(20))
-            .max_reconnects(None);
-        wait(options.connect(self.url())).unwrap()
+        client(&self.url())
     }
 
     /// What is published from now on.
@@ -117,9 +114,7 @@ impl Nats {
     }
 
     pub fn jetstream(&self) -> jetstream::Context {
-        let client = self.client();
-        let _entered = RUNTIME.enter();
-        jetstream::new(client)
+        jetstream(&self.url())
     }
 
     /// `belt up` of a bench over it.
@@ -142,6 +137,20 @@ fn launch(which: &str, data: &TempDir, port: u16) -> Option<Child> {
         std::thread::yield_now();
     }
     Some(child)
+}
+
+fn client(url: &str) -> async_nats::Client {
+    let options = async_nats::ConnectOptions::new()
+        .reconnect_delay_callback(|_| Duration::from_millis(20))
+        .max_reconnects(None)
+        .retry_on_initial_connect();
+    wait(options.connect(url)).unwrap()
+}
+
+pub fn jetstream(url: &str) -> jetstream::Context {
+    let client = client(url);
+    let _entered = RUNTIME.enter();
+    jetstream::new(client)
 }
 
 impl Drop for Nats {
@@ -167,7 +176,10 @@ pub struct Handed {
 impl Puppet {
     /// Attaches to the consumer that the host has made.
     pub fn attach(nats: &Nats, name: &str) -> Puppet {
-        let jetstream = nats.jetstream();
+        Puppet::at(nats.jetstream(), name)
+    }
+
+    pub fn at(jetstream: jetstream::Context, name: &str) -> Puppet {
         let consumer = wait(consumer(&jetstream, name));
         let messages = consumer.stream().max_messages_per_batch(16).messages();
         Puppet {

@@ -1,18 +1,21 @@
 //! A nats-server of the host's own: a child on loopback with a random password, its data under the state folder.
 //!
-//! It ends with the host. One that a killed host has left is taken over; its address and its password stay the same, so that
-//! drivers find it again.
+//! It ends with the host, and one that ends before is started again. One that a killed host has left is taken over; its
+//! address and its password stay the same, so that drivers find it again.
 
+mod kept;
+
+use self::kept::{Kept, Server};
 use super::{BridgeError, random};
 use crate::durable;
 use crate::state::StateFolder;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +31,7 @@ const PORTS_MAX: usize = 5;
 /// The longest message: a resource, outputs, and both once more as text in JSON.
 const PAYLOAD_MAX: &str = "8MB";
 
-/// A server that is there.
+/// A server that is there for as long as this is.
 #[derive(Debug)]
 pub struct Spawned {
     /// Where, password included.
@@ -37,8 +40,7 @@ pub struct Spawned {
     pub url_file: PathBuf,
     /// Whether it was there before.
     pub is_adopted: bool,
-    pid: Pid,
-    child: Option<Child>,
+    _kept: Kept,
 }
 
 /// Where and by what password it is reached.
@@ -84,13 +86,8 @@ pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
         && let Some(pid) = running(&folder)
         && address.answers()
     {
-        return Ok(Spawned {
-            url: address.url(),
-            url_file,
-            is_adopted: true,
-            pid,
-            child: None,
-        });
+        let server = Server::adopted(pid).map_err(io("look after", &folder))?;
+        return spawned(address, url_file, true, server, &folder);
     }
     let password = match &known {
         Some(address) => address.password.clone(),
@@ -105,18 +102,9 @@ pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
             },
             password: password.clone(),
         };
-        if let Some(child) = start(&folder, &address)? {
-            let url = address.url();
-            write_secret(&url_file, &url)?;
-            let pid = Pid::from_child(&child);
-            let child = Some(child);
-            return Ok(Spawned {
-                url,
-                url_file,
-                is_adopted: false,
-                pid,
-                child,
-            });
+        if let Some(server) = start(&folder, &address)? {
+            write_secret(&url_file, &address.url())?;
+            return spawned(&address, url_file, false, server, &folder);
         }
     }
     Err(BridgeError::Settings(format!(
@@ -125,8 +113,27 @@ pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
     )))
 }
 
+fn spawned(
+    address: &Address,
+    url_file: PathBuf,
+    is_adopted: bool,
+    server: Server,
+    folder: &Path,
+) -> Result<Spawned, BridgeError> {
+    let again = {
+        let (folder, address) = (folder.to_owned(), address.clone());
+        move || start(&folder, &address)
+    };
+    Ok(Spawned {
+        url: address.url(),
+        url_file,
+        is_adopted,
+        _kept: Kept::new(server, again).map_err(io("look after", folder))?,
+    })
+}
+
 /// Starts it there; `None` where it ends at once, as it does where somebody else has the port.
-fn start(folder: &Path, address: &Address) -> Result<Option<Child>, BridgeError> {
+fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError> {
     let config = folder.join("server.conf");
     write_secret(&config, &settings(folder, address))?;
     let log = folder.join("log");
@@ -147,7 +154,8 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Child>, BridgeError>
     let rounds = TIME_MAX.as_millis() / PAUSE.as_millis();
     for _ in 0..rounds {
         if address.answers_now() {
-            return Ok(Some(child));
+            let server = Server::started(child).map_err(io("look after", folder))?;
+            return Ok(Some(server));
         }
         if child.try_wait().is_ok_and(|ended| ended.is_some()) {
             return Ok(None);
@@ -225,25 +233,6 @@ fn write_secret(path: &Path, text: &str) -> Result<(), BridgeError> {
 fn io(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> BridgeError {
     let doing = format!("cannot {doing} `{}`", path.display());
     move |error| BridgeError::Settings(format!("{doing}: {error}"))
-}
-
-impl Drop for Spawned {
-    /// Ends the server, so that what it has is on disk.
-    fn drop(&mut self) {
-        let _ = kill_process(self.pid, Signal::TERM);
-        let rounds = TIME_MAX.as_millis() / PAUSE.as_millis();
-        for _ in 0..rounds {
-            let has_ended = match &mut self.child {
-                Some(child) => child.try_wait().is_ok_and(|ended| ended.is_some()),
-                None => test_kill_process(self.pid).is_err(),
-            };
-            if has_ended {
-                return;
-            }
-            pause();
-        }
-        let _ = kill_process(self.pid, Signal::KILL);
-    }
 }
 
 #[cfg(test)]
