@@ -56,6 +56,7 @@ mod sandbox_files;
 mod sandbox_log;
 mod sandbox_network;
 
+mod client;
 mod http;
 mod up;
 mod up_bounds;

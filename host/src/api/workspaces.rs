@@ -1,7 +1,7 @@
 //! Workspaces over HTTP: a folder comes as an archive, once, under its own digest.
 
 use super::body::{InPath, check_content};
-use super::{Problem, Shared};
+use super::{Problem, Shared, schemas};
 use crate::digest::Digest;
 use crate::owner::{OwnerError, blocking};
 use crate::workspaces::{Receiving, Workspaces};
@@ -44,7 +44,7 @@ pub(super) async fn get(
 /// Send a workspace, a gzipped tar, under the digest of its bytes
 #[utoipa::path(put, path = "/workspaces/{digest}", tag = "workspaces",
     params(("digest" = String, Path, description = "`sha256:` and 64 digits", pattern = "^sha256:[0-9a-f]{64}$")),
-    request_body(content = Vec<u8>, content_type = "application/gzip"),
+    request_body(content = schemas::Bytes, content_type = "application/gzip"),
     responses((status = 201, description = "it is here, durably"), Problem))]
 pub(super) async fn put(
     State(owner): State<Shared>,
