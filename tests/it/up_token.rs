@@ -104,4 +104,13 @@ fn clients_show_it(bench: &Bench, up: &Up) {
     assert_eq!(command.output().unwrap().status.code(), Some(2));
     command.env("BELT_TOKEN_FILE", "token");
     assert_eq!(command.output().unwrap().status.code(), Some(0));
+    // Where a folder is named it is meant, whatever the environment says.
+    let mut command = bench.command(&["runs", "list", "--state", "state"]);
+    command.env("BELT_SERVER", "http://127.0.0.1:1");
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
+    let said = bench.belt(&["runs", "list", "--token-file", "token"]);
+    assert!(
+        said.code == 2 && said.stderr.contains("--server URL"),
+        "{said:?}"
+    );
 }
