@@ -18,6 +18,7 @@ mod places;
 mod problem;
 mod resources;
 mod runs;
+mod schemas;
 mod server;
 mod status;
 mod watched;

@@ -8,6 +8,7 @@ mod live;
 mod address_space;
 mod anew;
 mod barrier;
+mod drift;
 mod examples;
 mod grants;
 mod held_up;
@@ -55,6 +56,7 @@ mod sandbox_files;
 mod sandbox_log;
 mod sandbox_network;
 
+mod client;
 mod http;
 mod up;
 mod up_bounds;
@@ -80,6 +82,7 @@ mod up_resync;
 mod up_runs;
 mod up_slow;
 mod up_token;
+mod up_workspaces;
 
 mod conveyor;
 mod native;

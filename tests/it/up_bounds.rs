@@ -6,6 +6,7 @@ use crate::up::{Up, id};
 use beltline::clock;
 use serde_json::json;
 use std::fs;
+use std::path::Path;
 
 fn bench(more: &str, guests: &[&str]) -> Bench {
     let bench = Bench::new(&[]);
@@ -112,6 +113,39 @@ fn a_run_that_ended_too_long_ago_goes_and_a_younger_one_stays() {
         }
         assert!(clock::now_ms() < give_up, "it stays");
     }
+}
+
+#[test]
+fn a_run_that_has_not_ended_stays_however_old_it_is_and_however_many_came_after() {
+    let bench = bench("", &["latch", "echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"id": "s", "driver": "latch"}]));
+    let open = up.begin("one");
+    up.frames(&format!("/runs/{open}/logs"), &[]).next();
+    let out = up.get(&format!("/runs/{open}")).is(200)["out"].clone();
+    let out = Path::new(out.as_str().unwrap()).to_owned();
+    up.line("line", json!([{"driver": "echo"}]));
+    let later = ["two", "three"].map(|name| up.begin(name));
+    for run in &later {
+        up.succeeded(run);
+    }
+    up.kill();
+    // It is over the count, and older than the age; those that came after tell when it has been looked at.
+    configure(
+        &bench,
+        "retention: {age: 1ms, count: 1}",
+        &["latch", "echo"],
+    );
+    let up = Up::start(&bench);
+    let left = up.until("/runs", |page| page["runs"].as_array().unwrap().len() == 1);
+    assert_eq!(left["runs"][0]["run"], json!(open));
+    fs::write(out.join("s.open"), "").unwrap();
+    let run = up.succeeded(&open);
+    assert_eq!(run["steps"][0]["attempts"][0]["starts"], 2);
+    // Now it goes as well.
+    assert_eq!(up.terminate().code, 0);
+    let up = Up::start(&bench);
+    up.until(&format!("/runs/{open}"), |found| found["status"] == 404);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The token: needed where others reach the address, and asked for wherever there is one.
 
 use crate::belt::Bench;
+use crate::live::Live;
 use crate::up::{Up, up as args};
 
 const TOKEN: &str = "a-token-of-enough-characters";
@@ -54,11 +55,62 @@ fn with_a_token_only_who_shows_it_is_let_in() {
     let headers = [("authorization", right.as_str()), ("host", "belt.example")];
     up.ask("GET", "/runs", &headers, b"").is(200);
 
-    let server = format!("http://{}", up.address);
-    let list = ["runs", "list", "--server", &server];
-    let said = bench.belt(&[&list[..], &["--token-file", "token"]].concat());
-    assert_eq!(said.code, 0, "{said:?}");
-    assert_ne!(bench.belt(&list).code, 0);
+    clients_show_it(&bench, &up);
     // The user of the folder is who he is.
     up.connect_locally().ask("GET", "/runs", &[], b"").is(200);
+}
+
+#[test]
+fn on_every_address_of_this_machine_nothing_is_told_without_the_token() {
+    let bench = Bench::new(&["echo"]);
+    bench.write("token", format!("{TOKEN}\n"));
+    let listen = ["up", "--listen", "0.0.0.0:0", "--state", "state"];
+    let listen = [&listen[..], &["--token-file", "token"]].concat();
+    let up = Up::of(&bench, Live::start(bench.command(&listen)));
+    assert!(up.address.ip().is_unspecified());
+    let own = format!("127.0.0.1:{}", up.address.port());
+    let (right, wrong) = (format!("Bearer {TOKEN}"), format!("Bearer {TOKEN}x"));
+    for host in [own.as_str(), "belt.example", "192.0.2.1"] {
+        let ask = |method, headers: &[(&str, &str)]| {
+            let headers = [&[("host", host)], headers].concat();
+            up.ask(method, "/runs", &headers, b"{}")
+        };
+        for method in ["GET", "POST", "DELETE"] {
+            ask(method, &[]).refused(401);
+            ask(method, &[("authorization", &wrong)]).refused(401);
+            // A page may not come in as what it is, either.
+            ask(method, &[("origin", &format!("http://{host}"))]).refused(401);
+        }
+        ask("GET", &[("authorization", &right)]).is(200);
+        ask("POST", &[("authorization", &right)]).refused(400);
+    }
+    clients_show_it(&bench, &up);
+}
+
+/// With the flag or the variable `belt` is let in; without it, or with another one's, it is not.
+fn clients_show_it(bench: &Bench, up: &Up) {
+    bench.write("other", format!("{TOKEN}x"));
+    let server = format!("http://127.0.0.1:{}", up.address.port());
+    let list = ["runs", "list", "--server", &server];
+    let with = |token: &str| bench.belt(&[&list[..], &["--token-file", token]].concat());
+    let said = with("token");
+    assert_eq!((said.code, said.stdout.as_str()), (0, "no runs yet\n"));
+    for said in [bench.belt(&list), with("other")] {
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.stderr.contains("show the token"), "{said:?}");
+    }
+    let mut command = bench.command(&["runs", "list"]);
+    command.env("BELT_SERVER", &server);
+    assert_eq!(command.output().unwrap().status.code(), Some(2));
+    command.env("BELT_TOKEN_FILE", "token");
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
+    // Where a folder is named it is meant, whatever the environment says.
+    let mut command = bench.command(&["runs", "list", "--state", "state"]);
+    command.env("BELT_SERVER", "http://127.0.0.1:1");
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
+    let said = bench.belt(&["runs", "list", "--token-file", "token"]);
+    assert!(
+        said.code == 2 && said.stderr.contains("--server URL"),
+        "{said:?}"
+    );
 }

@@ -4,6 +4,7 @@ use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, Keyed, once};
 use super::places::Place;
+use super::schemas::JsonSchema;
 use super::{Problem, Shared};
 use crate::catalog::{DefinitionRecord, define, remove_definition};
 use crate::documents::{Definition, Document, check_definition};
@@ -19,20 +20,24 @@ use utoipa::ToSchema;
 
 /// A kind of resource.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "app", "schema": {"type": "object"}}))]
 pub struct DefinitionView {
     /// Given by the server.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub id: String,
     /// The kind.
     pub name: String,
     /// What it is for.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub description: String,
     /// The author's own numbering.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub version: String,
     /// The JSON Schema of a `spec`.
-    #[schema(value_type = Object)]
+    #[schema(value_type = JsonSchema)]
     pub schema: Value,
 }
 
@@ -123,7 +128,7 @@ pub(super) async fn apply(
 
 /// A definition
 #[utoipa::path(get, path = "/resource-definitions/{name}", tag = "definitions",
-    params(("name" = String, Path, description = "the kind")),
+    params(("name" = String, Path, description = "the kind", example = "app")),
     responses((status = 200, description = "the definition", body = DefinitionView), Problem))]
 pub(super) async fn get(
     State(owner): State<Shared>,
@@ -136,7 +141,7 @@ pub(super) async fn get(
 
 /// Change a definition
 #[utoipa::path(put, path = "/resource-definitions/{name}", tag = "definitions", request_body = DefinitionView,
-    params(("name" = String, Path, description = "the kind")),
+    params(("name" = String, Path, description = "the kind", example = "app")),
     responses((status = 200, description = "the definition", body = DefinitionView), Problem))]
 pub(super) async fn put(
     State(owner): State<Shared>,
@@ -150,7 +155,7 @@ pub(super) async fn put(
 
 /// Remove a definition
 #[utoipa::path(delete, path = "/resource-definitions/{name}", tag = "definitions",
-    params(("name" = String, Path, description = "the kind")),
+    params(("name" = String, Path, description = "the kind", example = "app")),
     responses((status = 204, description = "it is gone"), Problem))]
 pub(super) async fn delete(
     State(owner): State<Shared>,

@@ -1,6 +1,7 @@
 //! Drivers over HTTP: what is served, and components that clients bring. Grants are never had here.
 
 use super::body::{self, InPath};
+use super::schemas::Bytes;
 use super::{Problem, Shared};
 use crate::bridge::NativeState;
 use crate::clock::rfc3339;
@@ -26,6 +27,7 @@ const TIME_MAX: Duration = Duration::from_secs(300);
 
 /// The entry of a native driver, as `belt.yaml` has it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"placement": "native", "kinds": ["app"]}))]
 pub struct NativeEntry {
     /// `native`.
     pub placement: String,
@@ -37,10 +39,11 @@ pub struct NativeEntry {
     pub token: Option<String>,
     /// The kinds that it takes; none for any.
     #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
     pub kinds: Vec<String>,
     /// The operator's settings for it.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub config: Value,
 }
 
@@ -154,7 +157,7 @@ pub(super) async fn list(State(owner): State<Shared>) -> Json<DriversView> {
 
 /// A driver
 #[utoipa::path(get, path = "/drivers/{name}", tag = "drivers",
-    params(("name" = String, Path, description = "its name")),
+    params(("name" = String, Path, description = "its name", example = "echo")),
     responses((status = 200, description = "the driver", body = DriverView), Problem))]
 pub(super) async fn get(
     State(owner): State<Shared>,
@@ -177,8 +180,8 @@ fn one(owner: &Shared, name: &str) -> Result<DriverView, Problem> {
 /// A component is compiled outside the request, under limits of its own: `GET` says whether it is ready. Runs that have begun keep
 /// what they began with.
 #[utoipa::path(put, path = "/drivers/{name}", tag = "drivers",
-    request_body(content((Vec<u8> = "application/wasm"), (NativeEntry = "application/json"))),
-    params(("name" = String, Path, description = "its name")),
+    request_body(content((Bytes = "application/wasm"), (NativeEntry = "application/json"))),
+    params(("name" = String, Path, description = "its name", example = "echo")),
     responses((status = 201, description = "a new driver", body = DriverView),
         (status = 200, description = "it takes the place of the one before", body = DriverView), Problem))]
 pub(super) async fn put(
@@ -243,7 +246,7 @@ fn native_entry(name: &str, bytes: &[u8]) -> Result<NativeDriver, Problem> {
 
 /// Remove a driver that a client has brought, while no run uses it
 #[utoipa::path(delete, path = "/drivers/{name}", tag = "drivers",
-    params(("name" = String, Path, description = "its name")),
+    params(("name" = String, Path, description = "its name", example = "echo")),
     responses((status = 204, description = "it is gone"), Problem))]
 pub(super) async fn delete(
     State(owner): State<Shared>,

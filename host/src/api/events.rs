@@ -68,7 +68,7 @@ pub(super) fn after(headers: &HeaderMap, query: &AfterQuery) -> Option<String> {
 /// Each has an id; what comes after the last one that was seen comes once, also after a restart of the host. Ends with
 /// the run; 204 where it has ended and nothing is left to tell.
 #[utoipa::path(get, path = "/runs/{run}/events", tag = "runs", params(AfterQuery,
-    ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 200, description = "events", content_type = "text/event-stream", body = EventView),
         (status = 204, description = "nothing is left to tell"), Problem))]
 pub(super) async fn events(
@@ -189,7 +189,7 @@ fn frame(event: &EventView) -> Event {
 ///
 /// Provisional: what is told here may be gone after a power cut.
 #[utoipa::path(get, path = "/runs/{run}/progress", tag = "runs",
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 200, description = "events named `event` (an EventView) and `log` (a LogLine)", content_type = "text/event-stream", body = String), Problem))]
 pub(super) async fn progress(
     State(owner): State<Shared>,

@@ -78,7 +78,7 @@ pub struct RunLogsQuery {
 /// JSON; with `accept: text/event-stream` the stored lines and those to come, each with an id, until the run has
 /// ended, or at once where it was cut off and nobody carries it.
 #[utoipa::path(get, path = "/runs/{run}/logs", tag = "runs", params(RunLogsQuery, AfterQuery,
-    ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 200, description = "lines, oldest first", body = Vec<LogLine>), Problem))]
 pub(super) async fn of_run(
     State(owner): State<Shared>,

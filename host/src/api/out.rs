@@ -1,7 +1,7 @@
 //! The files that a run has made: listed and read without ever leaving its out folder.
 
 use super::body::InPath;
-use super::{Problem, Shared};
+use super::{Problem, Shared, schemas};
 use crate::owner::{OwnerError, blocking};
 use axum::body::Body;
 use axum::extract::State;
@@ -33,7 +33,7 @@ pub struct OutFile {
 
 /// The files of a run
 #[utoipa::path(get, path = "/runs/{run}/out", tag = "runs",
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 200, description = "by path", body = Vec<OutFile>), Problem))]
 pub(super) async fn out(
     State(owner): State<Shared>,
@@ -46,9 +46,9 @@ pub(super) async fn out(
 
 /// A file of a run
 #[utoipa::path(get, path = "/runs/{run}/out/{*path}", tag = "runs",
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`"),
+    params(("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest"),
         ("path" = String, Path, description = "its path below the out folder")),
-    responses((status = 200, description = "its bytes", content_type = "application/octet-stream", body = Vec<u8>), Problem))]
+    responses((status = 200, description = "its bytes", content_type = "application/octet-stream", body = schemas::Bytes), Problem))]
 pub(super) async fn out_file(
     State(owner): State<Shared>,
     InPath((named, path)): InPath<(String, String)>,

@@ -3,6 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, Keyed, once};
+use super::schemas::PipelineForm;
 use super::{Problem, Shared};
 use crate::catalog::{PipelineRecord, keep_pipeline, remove_pipeline};
 use crate::documents::{Document, Pipeline};
@@ -27,7 +28,7 @@ fn view(record: &PipelineRecord) -> Value {
 
 /// Pipelines, by name
 #[utoipa::path(get, path = "/pipelines", tag = "pipelines", params(PageQuery),
-    responses((status = 200, description = "pipelines", body = Vec<Object>), Problem))]
+    responses((status = 200, description = "pipelines", body = Vec<PipelineForm>), Problem))]
 pub(super) async fn list(
     State(owner): State<Shared>,
     InQuery(query): InQuery<PageQuery>,
@@ -41,8 +42,8 @@ pub(super) async fn list(
 }
 
 /// Keep a pipeline, in the place of the one of that name
-#[utoipa::path(post, path = "/pipelines", tag = "pipelines", params(Key), request_body = Object,
-    responses((status = 201, description = "the pipeline", body = Object), Problem))]
+#[utoipa::path(post, path = "/pipelines", tag = "pipelines", params(Key), request_body = PipelineForm,
+    responses((status = 201, description = "the pipeline", body = PipelineForm), Problem))]
 pub(super) async fn create(
     State(owner): State<Shared>,
     key: Key,
@@ -78,8 +79,8 @@ async fn make(
 
 /// A pipeline
 #[utoipa::path(get, path = "/pipelines/{name}", tag = "pipelines",
-    params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the pipeline", body = Object), Problem))]
+    params(("name" = String, Path, description = "its name", example = "line")),
+    responses((status = 200, description = "the pipeline", body = PipelineForm), Problem))]
 pub(super) async fn get(
     State(owner): State<Shared>,
     InPath(name): InPath<String>,
@@ -90,9 +91,9 @@ pub(super) async fn get(
 }
 
 /// Change a pipeline; runs that have begun keep what they began with
-#[utoipa::path(put, path = "/pipelines/{name}", tag = "pipelines", request_body = Object,
-    params(("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the pipeline", body = Object), Problem))]
+#[utoipa::path(put, path = "/pipelines/{name}", tag = "pipelines", request_body = PipelineForm,
+    params(("name" = String, Path, description = "its name", example = "line")),
+    responses((status = 200, description = "the pipeline", body = PipelineForm), Problem))]
 pub(super) async fn put(
     State(owner): State<Shared>,
     InPath(name): InPath<String>,
@@ -116,7 +117,7 @@ pub(super) async fn put(
 
 /// Remove a pipeline; runs that have begun go on
 #[utoipa::path(delete, path = "/pipelines/{name}", tag = "pipelines",
-    params(("name" = String, Path, description = "its name")),
+    params(("name" = String, Path, description = "its name", example = "line")),
     responses((status = 204, description = "it is gone"), Problem))]
 pub(super) async fn delete(
     State(owner): State<Shared>,

@@ -4,6 +4,7 @@ use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, along, once};
 use super::places::Places;
+use super::schemas::{ResourceForm, ShownResource};
 use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
 use crate::documents::{Document, Resource};
@@ -14,7 +15,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+/// What became of a resource that was sent, as Conveyor has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResourceAnswer {
+    /// In words.
+    pub message: String,
+    /// The resource's name.
+    pub name: String,
+    /// Its run; empty where it has had none.
+    pub runid: String,
+    /// Its generation.
+    pub version: String,
+}
 
 fn order(document: Document<Resource>) -> RunOrder {
     RunOrder {
@@ -32,8 +48,8 @@ fn order(document: Document<Resource>) -> RunOrder {
 /// Keep a resource and start a run of it
 ///
 /// It is durable when this answers. Without a `pipeline` it goes to every driver that listens for its kind.
-#[utoipa::path(post, path = "/resources", tag = "resources", params(Key), request_body = Object,
-    responses((status = 201, description = "`{message, name, runid, version}`", body = Object), Problem))]
+#[utoipa::path(post, path = "/resources", tag = "resources", params(Key), request_body = ResourceForm,
+    responses((status = 201, description = "it is durable, and so is its run", body = ResourceAnswer), Problem))]
 pub(super) async fn create(
     State(owner): State<Shared>,
     key: Key,
@@ -57,8 +73,8 @@ pub(super) async fn create(
 
 /// The resources of a kind, by name
 #[utoipa::path(get, path = "/resources/{kind}", tag = "resources",
-    params(("kind" = String, Path, description = "the kind"), PageQuery),
-    responses((status = 200, description = "resources", body = Vec<Object>), Problem))]
+    params(("kind" = String, Path, description = "the kind", example = "app"), PageQuery),
+    responses((status = 200, description = "resources", body = Vec<ShownResource>), Problem))]
 pub(super) async fn list(
     State(owner): State<Shared>,
     InPath(kind): InPath<String>,
@@ -78,8 +94,8 @@ pub(super) async fn list(
 
 /// A resource, with what its drivers answered last
 #[utoipa::path(get, path = "/resources/{kind}/{name}", tag = "resources",
-    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "the resource", body = Object), Problem))]
+    params(("kind" = String, Path, description = "the kind", example = "app"), ("name" = String, Path, description = "its name", example = "thing")),
+    responses((status = 200, description = "the resource", body = ShownResource), Problem))]
 pub(super) async fn get(
     State(owner): State<Shared>,
     InPath((kind, name)): InPath<(String, String)>,
@@ -91,9 +107,9 @@ pub(super) async fn get(
 
 /// A resource as it was in one of its generations
 #[utoipa::path(get, path = "/resources/{kind}/{name}/{version}", tag = "resources",
-    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name"),
-        ("version" = u64, Path, description = "its generation")),
-    responses((status = 200, description = "the resource", body = Object), Problem))]
+    params(("kind" = String, Path, description = "the kind", example = "app"), ("name" = String, Path, description = "its name", example = "thing"),
+        ("version" = u64, Path, description = "its generation", example = 1)),
+    responses((status = 200, description = "the resource", body = ShownResource), Problem))]
 pub(super) async fn version(
     State(owner): State<Shared>,
     InPath((kind, name, version)): InPath<(String, String, u64)>,
@@ -104,14 +120,14 @@ pub(super) async fn version(
 }
 
 /// Change a resource; a change of its spec or its pipeline starts a run
-#[utoipa::path(put, path = "/resources/{kind}/{name}", tag = "resources", request_body = Object,
-    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name")),
-    responses((status = 200, description = "`{message, name, runid, version}`", body = Object), Problem))]
+#[utoipa::path(put, path = "/resources/{kind}/{name}", tag = "resources", request_body = ResourceForm,
+    params(("kind" = String, Path, description = "the kind", example = "app"), ("name" = String, Path, description = "its name", example = "thing")),
+    responses((status = 200, description = "it is durable, and so is its run", body = ResourceAnswer), Problem))]
 pub(super) async fn put(
     State(owner): State<Shared>,
     InPath((kind, name)): InPath<(String, String)>,
     DocumentBody(document, _): DocumentBody<Resource>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<ResourceAnswer>, Problem> {
     same_name(&name, &document.name)?;
     if kind != document.resource {
         let found = &document.resource;
@@ -129,12 +145,12 @@ pub(super) async fn put(
         }
         let mut record = found.record.clone();
         record.resource.metadata = document.metadata.clone();
-        let answer = json!({
-            "message": "Resource unchanged",
-            "name": name,
-            "runid": record.run.map(|id| id.to_string()).unwrap_or_default(),
-            "version": record.generation.to_string(),
-        });
+        let answer = ResourceAnswer {
+            message: "Resource unchanged".to_owned(),
+            name: name.clone(),
+            runid: record.run.map(|id| id.to_string()).unwrap_or_default(),
+            version: record.generation.to_string(),
+        };
         let batch = keep_resource(Batch::new(), &record, Some(found.revision), false);
         if record == found.record || commit(&owner, batch).await? {
             return Ok(Json(answer));
@@ -145,7 +161,7 @@ pub(super) async fn put(
 
 /// Remove a resource; its runs stay
 #[utoipa::path(delete, path = "/resources/{kind}/{name}", tag = "resources",
-    params(("kind" = String, Path, description = "the kind"), ("name" = String, Path, description = "its name")),
+    params(("kind" = String, Path, description = "the kind", example = "app"), ("name" = String, Path, description = "its name", example = "thing")),
     responses((status = 204, description = "it is gone"), Problem))]
 pub(super) async fn delete(
     State(owner): State<Shared>,
@@ -164,15 +180,15 @@ pub(super) async fn delete(
 }
 
 /// The answer to a resource that was made or changed, as Conveyor has it.
-fn conveyor_answer(accepted: &Accepted, verb: &str) -> Value {
+fn conveyor_answer(accepted: &Accepted, verb: &str) -> ResourceAnswer {
     let resource = accepted.resource.as_ref();
     let generation = resource.map_or(1, |resource| resource.generation);
-    json!({
-        "message": format!("Resource {verb} successfully"),
-        "name": accepted.stored.record.resource,
-        "runid": accepted.stored.run.id.to_string(),
-        "version": generation.to_string(),
-    })
+    ResourceAnswer {
+        message: format!("Resource {verb} successfully"),
+        name: accepted.stored.record.resource.clone(),
+        runid: accepted.stored.run.id.to_string(),
+        version: generation.to_string(),
+    }
 }
 
 fn missing(kind: &str, name: &str) -> Problem {

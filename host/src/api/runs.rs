@@ -324,7 +324,7 @@ async fn outline(
 
 /// A run, with all that is known of it
 #[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(WaitQuery,
-    ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 200, description = "the run", body = RunView), Problem))]
 pub(super) async fn get(
     State(owner): State<Shared>,
@@ -344,7 +344,7 @@ pub(super) async fn get(
 /// With a key the answer is kept once the run is asked. A crash between the two has a repeat ask again, which does no harm:
 /// a run that has ended meanwhile is answered with 409.
 #[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs", request_body = Cancel,
-    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 202, description = "it stops, or has ended meanwhile", body = RunView), Problem))]
 pub(super) async fn cancel(
     State(owner): State<Shared>,
@@ -371,7 +371,7 @@ pub(super) async fn cancel(
 ///
 /// It is durable when this answers.
 #[utoipa::path(post, path = "/runs/{run}/retry", tag = "runs", request_body = GoOn,
-    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 202, description = "the run", body = RunView), Problem))]
 pub(super) async fn retry(
     State(owner): State<Shared>,
@@ -398,7 +398,7 @@ pub(super) async fn retry(
 
 /// Make a new run of the same snapshots
 #[utoipa::path(post, path = "/runs/{run}/rerun", tag = "runs", request_body = GoOn,
-    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 201, description = "the new run", body = RunView), Problem))]
 pub(super) async fn rerun(
     State(owner): State<Shared>,
@@ -429,7 +429,7 @@ pub(super) async fn rerun(
 /// With a key the answer is kept once the run goes on. A crash between the two has a repeat carried out again, which does no
 /// harm: a run that goes on is left alone.
 #[utoipa::path(post, path = "/runs/{run}/resume", tag = "runs", request_body = GoOn,
-    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`")),
+    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 202, description = "the run goes on", body = RunView),
         (status = 200, description = "it had ended already", body = RunView), Problem))]
 pub(super) async fn resume(

@@ -1,14 +1,16 @@
 //! Workspaces over HTTP: a folder comes as an archive, once, under its own digest.
 
 use super::body::{InPath, check_content};
-use super::{Problem, Shared};
+use super::{Problem, Shared, schemas};
 use crate::digest::Digest;
 use crate::owner::{OwnerError, blocking};
-use axum::body::BodyDataStream;
+use crate::workspaces::{Receiving, Workspaces};
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use futures::StreamExt;
+use http_body::Body as _;
 use std::time::Duration;
 
 /// How long the next piece of an archive may take.
@@ -42,7 +44,7 @@ pub(super) async fn get(
 /// Send a workspace, a gzipped tar, under the digest of its bytes
 #[utoipa::path(put, path = "/workspaces/{digest}", tag = "workspaces",
     params(("digest" = String, Path, description = "`sha256:` and 64 digits", pattern = "^sha256:[0-9a-f]{64}$")),
-    request_body(content = Vec<u8>, content_type = "application/gzip"),
+    request_body(content = schemas::Bytes, content_type = "application/gzip"),
     responses((status = 201, description = "it is here, durably"), Problem))]
 pub(super) async fn put(
     State(owner): State<Shared>,
@@ -51,24 +53,35 @@ pub(super) async fn put(
 ) -> Result<StatusCode, Problem> {
     check_content(&request, "application/gzip")?;
     let digest = parse(&digest)?;
-    let workspaces = owner.workspaces();
+    let receiving = receive(owner.workspaces(), digest, request.into_body()).await?;
+    let finished = blocking(move || receiving.finish()).await?;
+    finished.map_err(OwnerError::from)?;
+    Ok(StatusCode::CREATED)
+}
+
+/// Takes a body to the disk, piece by piece.
+async fn receive(workspaces: Workspaces, digest: Digest, body: Body) -> Result<Receiving, Problem> {
+    // Whoever says beforehand that it is too much need not send it.
+    let said = body.size_hint().lower();
+    let begin = move || -> Result<_, OwnerError> {
+        let receiving = workspaces.receive(digest)?;
+        receiving.check_room(said)?;
+        Ok(receiving)
+    };
+    let mut receiving = blocking(begin).await??;
     let (send, mut pieces) = tokio::sync::mpsc::channel::<Bytes>(PIECES);
     let write = tokio::task::spawn_blocking(move || -> Result<_, OwnerError> {
-        let mut receiving = workspaces.receive(digest)?;
         while let Some(piece) = pieces.blocking_recv() {
             receiving.write(&piece)?;
         }
         Ok(receiving)
     });
-    let body = request.into_body().into_data_stream();
-    let sent = within(ARCHIVE_TIME_MAX, pass_on(body, send)).await;
+    let sent = within(ARCHIVE_TIME_MAX, pass_on(body.into_data_stream(), send)).await;
     let receiving = write.await.map_err(|_| OwnerError::Panicked)?;
     // What the disk says comes first: it is why nobody took the rest.
     let receiving = receiving?;
     sent?;
-    let finished = blocking(move || receiving.finish()).await?;
-    finished.map_err(OwnerError::from)?;
-    Ok(StatusCode::CREATED)
+    Ok(receiving)
 }
 
 /// Takes what comes in that time: a byte now and then is in time each, and does not hold a place for ever.
@@ -117,9 +130,11 @@ fn parse(digest: &str) -> Result<Digest, Problem> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use axum::body::Body;
+    use crate::state::StateFolder;
+    use crate::workspaces::Limits;
     use futures::stream;
     use std::convert::Infallible;
+    use std::fs;
 
     #[tokio::test]
     async fn an_archive_that_never_ends_is_let_go_though_each_piece_is_in_time() {
@@ -131,5 +146,28 @@ mod tests {
         assert_eq!(sent.unwrap_err().status, 408);
         // Whoever writes is told that no more comes.
         taken.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_archive_over_the_limit_is_let_go_whether_or_not_it_says_so_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::locate(Some(folder.path())).unwrap();
+        let limits = Limits {
+            gzip_bytes: 99,
+            ..Limits::default()
+        };
+        let workspaces = Workspaces::within(&state, limits);
+        let digest = Digest::of(&[b'x'; 100]);
+        let piece = || Ok::<_, Infallible>(Bytes::from_static(b"0123456789"));
+        let ten = stream::repeat_with(piece).take(10);
+        for body in [Body::from(vec![b'x'; 100]), Body::from_stream(ten)] {
+            let problem = receive(workspaces.clone(), digest, body).await.unwrap_err();
+            assert_eq!(problem.status, 413);
+            assert!(problem.detail.contains("99 bytes"), "{}", problem.detail);
+            let left = fs::read_dir(state.archives()).unwrap().count();
+            assert_eq!(left, 0);
+        }
+        let nine = Body::from_stream(stream::repeat_with(piece).take(9));
+        assert!(receive(workspaces, digest, nine).await.is_ok());
     }
 }

@@ -33,25 +33,22 @@ const TRY_PAUSE: Duration = Duration::from_millis(20);
 /// A token of a file has at most so many bytes.
 const TOKEN_BYTES_MAX: u64 = 4096;
 
+/// The server, where neither one nor a folder is named.
+const SERVER: &str = "BELT_SERVER";
+
+/// The file with its token, where none is named.
+const TOKEN_FILE: &str = "BELT_TOKEN_FILE";
+
 /// Which runs a command is about.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Place {
-    /// The server, http://HOST:PORT, instead of a state folder
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "BELT_SERVER",
-        conflicts_with = "state"
-    )]
-    pub(super) server: Option<String>,
-    /// The file with the server's token
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "server",
-        env = "BELT_TOKEN_FILE"
-    )]
-    pub(super) token_file: Option<PathBuf>,
+    // Both are read from the environment below: for clap what is there would contradict a folder that is named.
+    /// The server, http://HOST:PORT, instead of a state folder [env: BELT_SERVER]
+    #[arg(long, value_name = "URL", conflicts_with = "state")]
+    server: Option<String>,
+    /// The file with the server's token [env: BELT_TOKEN_FILE]
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    token_file: Option<PathBuf>,
     /// The state folder [default: the nearest .belt upwards]
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
@@ -112,16 +109,31 @@ impl Place {
 
     /// The server, where one is named.
     pub(super) fn server(&self) -> Result<Option<Connection>, Stop> {
-        let Some(url) = &self.server else {
+        if self.state.is_some() {
             return Ok(None);
+        }
+        let Some(url) = self.server.clone().or_else(|| of_environment(SERVER)) else {
+            return match self.token_file {
+                Some(_) => Err(Stop::invalid(anyhow::anyhow!(
+                    "`--token-file` is for a server, and none is named; name it with --server URL"
+                ))),
+                None => Ok(None),
+            };
         };
-        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        let token_file = self.token_file.clone();
+        let token_file = token_file.or_else(|| of_environment(TOKEN_FILE).map(PathBuf::from));
+        let token = token_file.as_deref().map(read_token).transpose()?;
         Ok(Some(Connection {
-            client: Client::of_server(url, token)?,
+            client: Client::of_server(&url, token)?,
             folder: None,
             owned: None,
         }))
     }
+}
+
+/// What the environment says; empty is nothing.
+fn of_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The token in a file, without the line's end.

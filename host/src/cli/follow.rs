@@ -8,10 +8,11 @@ use super::progress::Progress;
 use super::signals::Signals;
 use super::stop::Stop;
 use super::{Format, output};
-use crate::client::{ClientError, Stream};
+use crate::client::{self, ClientError, Payload, Stream};
 use crate::clock;
 use crate::logs::LogLine;
 use crate::view::{EventView, RunView, SinceView};
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -54,9 +55,15 @@ pub(super) fn follow(
 fn take_over(connection: &mut Connection, run: &str, format: Format) -> Result<(), Stop> {
     connection.again(format)?;
     let path = format!("/runs/{run}/resume");
-    let resumed: Result<RunView, ClientError> =
-        block_on(connection.client.post(&path, &json!({}), &[]));
+    let nothing = Payload::Json(client::json(&json!({})));
+    let client = connection.client.clone();
+    let resumed = block_on(async move {
+        let answer = client.send(Method::POST, &path, &[], nothing).await?;
+        answer.successful().await
+    });
     match resumed {
+        // It had ended, and its owner after it.
+        Ok(answer) if answer.status == StatusCode::OK => Ok(()),
         Ok(_) => {
             output::notice(&format!(
                 "note: the owner of the state is gone; run {run} goes on"

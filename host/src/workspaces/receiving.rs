@@ -46,16 +46,25 @@ impl Receiving {
         })
     }
 
+    /// That so many bytes more may come.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Limit`].
+    pub fn check_room(&self, bytes: u64) -> Result<(), WorkspaceError> {
+        let max = self.limits.gzip_bytes;
+        let left = max.saturating_sub(self.file.bytes());
+        match bytes <= left {
+            true => Ok(()),
+            false => Err(WorkspaceError::Limit(Exceeded::GzipBytes(max))),
+        }
+    }
+
     /// Takes the next bytes. After an error this is of no more use.
     ///
     /// # Errors
     /// [`WorkspaceError::Limit`] before more than `ARCHIVE_GZIP_BYTES_MAX` is written, or the file system's.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), WorkspaceError> {
-        let max = self.limits.gzip_bytes;
-        let left = max.saturating_sub(self.file.bytes());
-        if bytes.len() as u64 > left {
-            return Err(WorkspaceError::Limit(Exceeded::GzipBytes(max)));
-        }
+        self.check_room(bytes.len() as u64)?;
         let written = self.file.write_all(bytes);
         written.map_err(io("write", &self.partial.0))
     }

@@ -1,5 +1,6 @@
 //! The JSON and the queries of runs, as clients write and read them. What runs themselves look like is `view`'s.
 
+use crate::api::schemas::{PipelineOrName, ResourceOrName};
 use crate::digest::Digest;
 use crate::view::RunView;
 use beltline_engine::RunStatus;
@@ -10,15 +11,16 @@ use utoipa::{IntoParams, ToSchema};
 
 /// What is to be run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"pipeline": "line", "resource": "thing"}))]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
     /// A pipeline's name, or a pipeline, which is applied with the run. Without one the resource's own; where that names
     /// none, each driver that listens for its kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<PipelineOrName>)]
     pub pipeline: Option<Value>,
     /// A resource's name (`KIND/NAME` without a pipeline), or a resource, which is applied with the run.
-    #[schema(value_type = Object)]
+    #[schema(value_type = ResourceOrName)]
     pub resource: Value,
     /// Other values for keys that the pipeline's context has; a dot leads into an object.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
