@@ -9,6 +9,7 @@ mod connection;
 mod drivers;
 mod follow;
 mod lint;
+mod log;
 mod output;
 mod print;
 mod progress;

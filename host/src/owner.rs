@@ -39,6 +39,7 @@ use carried::Carried;
 use feed::Feeds;
 use metrics::Metrics;
 use parking_lot::Mutex;
+use resync::Tried;
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -85,6 +86,7 @@ pub struct Owner {
     registry: Registry,
     carried: Mutex<Carried>,
     timers: Timers,
+    tried: Tried,
     feeds: Arc<Feeds>,
     turns: Turns,
     metrics: Arc<Metrics>,
@@ -121,6 +123,7 @@ impl Owner {
             registry: Registry::new(&state, &mut settings),
             carried: Mutex::new(Carried::default()),
             timers: Timers::default(),
+            tried: Tried::default(),
             feeds: Arc::default(),
             turns: Turns::default(),
             metrics: Arc::default(),
@@ -132,6 +135,7 @@ impl Owner {
             bridge: OnceLock::new(),
         });
         runtime.spawn(timers::keep(Arc::downgrade(&owner)));
+        runtime.spawn(resync::keep(Arc::downgrade(&owner)));
         Ok((owner, runtime))
     }
 

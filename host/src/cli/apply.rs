@@ -38,8 +38,8 @@ struct Applied {
 pub(super) fn apply(args: &ApplyArgs) -> Result<ExitCode, Stop> {
     let documents = read_files(&args.files)?;
     for config in &documents.configs {
-        output::notice(&format!(
-            "note: {} is the operator's, who gives it to `belt up`; it is not applied",
+        output::note(&format!(
+            "{} is the operator's, who gives it to `belt up`; it is not applied",
             config.file()
         ));
     }

@@ -58,8 +58,8 @@ fn take_over(connection: &mut Connection, run: &str, format: Format) -> Result<(
         block_on(connection.client.post(&path, &json!({}), &[]));
     match resumed {
         Ok(_) => {
-            output::notice(&format!(
-                "note: the owner of the state is gone; run {run} goes on"
+            output::note(&format!(
+                "the owner of the state is gone; run {run} goes on"
             ));
             Ok(())
         }

@@ -16,7 +16,7 @@ use crate::state::StateFolder;
 use crate::view::RunView;
 use crate::wasm::WasmHost;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use uuid::Uuid;
@@ -116,7 +116,7 @@ fn to_folder(args: &RunArgs) -> Result<(Connection, Written, NewRun), Stop> {
             owned.broker = block_on(args.broker.connect(&owned.owner, &state))?;
         }
         None if args.broker.is_given() => {
-            output::notice("note: another process owns the state, and its broker is taken");
+            output::note("another process owns the state, and its broker is taken");
         }
         None => {}
     }
@@ -179,7 +179,7 @@ pub(super) fn say(run: &RunView, format: Format) {
         }
     }
     for note in &run.notes {
-        output::notice(&format!("note: {note}"));
+        output::note(&format!("{note}"));
     }
 }
 
@@ -245,6 +245,8 @@ impl Written {
                 workspace: args.workspace.clone(),
                 archive: None,
                 out: args.out.clone(),
+                set: Map::new(),
+                locked: args.locked,
                 rerun_of: None,
             },
             state,

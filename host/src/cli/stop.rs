@@ -104,14 +104,12 @@ impl Stop {
     /// Says why on stderr, causes and all, and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         match self.error.downcast_ref::<Diagnostics>() {
-            Some(diagnostics) => output::notice(&diagnostics.to_string()),
-            None => output::notice(&format!("{ERROR}error:{ERROR:#} {:#}", self.error)),
+            Some(diagnostics) => output::invalid(diagnostics),
+            None => output::error(&format!("{:#}", self.error)),
         }
         ExitCode::from(self.code)
     }
 }
-
-const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// The exit code of a run that is as it is.
 pub(super) fn exit_code(status: RunStatus) -> ExitCode {

@@ -78,7 +78,7 @@ pub(super) fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
     if !had_ended {
         return to_the_end(connection, &run, format);
     }
-    output::notice("note: the run has ended already, there is nothing to resume");
+    output::note("the run has ended already, there is nothing to resume");
     let page = format!("/runs?limit={LOOKED_AT}");
     let page: RunsPage = block_on(connection.client.get(&page))?;
     for open in page.runs.iter().filter(|run| run.cut_off) {
