@@ -117,7 +117,7 @@ impl Place {
         };
         let token = self.token_file.as_deref().map(read_token).transpose()?;
         Ok(Some(Connection {
-            client: Client::of_server(url, token)?,
+            client: Client::of_server(url, token)?.waiting(Arc::new(output::note)),
             folder: None,
             owned: None,
         }))
@@ -294,7 +294,7 @@ fn tell(format: Format) -> Tell {
     Arc::new(move |notice: Notice| match notice {
         Notice::Compiling(_) if format != Format::Text => {}
         Notice::Compiling(_) => output::notice(&notice.to_string()),
-        Notice::Allocation(_) | Notice::Cache { .. } => output::note(&format!("{notice}")),
+        Notice::Allocation(_) | Notice::Cache { .. } => output::note(&notice.to_string()),
     })
 }
 

@@ -6,7 +6,7 @@ use super::follow::follow;
 use super::stop::{Stop, exit_code};
 use super::{Format, output, print};
 use crate::api::{LocalRun, NewRun};
-use crate::client::ClientError;
+use crate::client::{ClientError, new_key};
 use crate::documents::{
     Config, Definition, Document, Documents, Override, Pipeline, Resource, apply_overrides,
     check_run, read_files,
@@ -19,7 +19,6 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use uuid::Uuid;
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -141,33 +140,25 @@ fn begin(
     order: &NewRun,
     format: Format,
 ) -> Result<RunView, Stop> {
-    let key = [("idempotency-key", Uuid::now_v7().to_string())];
+    let key = new_key();
     loop {
         let client = connection.client.clone();
         let begun: Result<RunView, ClientError> = block_on(async {
             for definition in &written.definitions {
                 let path = "/resource-definitions/apply";
-                client.post::<Value>(path, &definition.value, &[]).await?;
+                client.post::<Value>(path, &definition.value).await?;
             }
-            client.post("/runs", order, &key).await
+            let key = Some(key.clone());
+            client.post_under(key, "/runs", order).await
         });
         match begun {
             Err(error)
-                if is_ending(&error) && connection.is_local() && connection.owned.is_none() =>
+                if error.is_absence() && connection.is_local() && connection.owned.is_none() =>
             {
                 connection.again(format)?;
             }
             done => return Ok(done?),
         }
-    }
-}
-
-/// Whether the owner is gone or about to go.
-fn is_ending(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } => true,
-        ClientError::Problem(problem) => problem.status == 503,
-        ClientError::Foreign { .. } | ClientError::Address(_) => false,
     }
 }
 
@@ -179,7 +170,7 @@ pub(super) fn say(run: &RunView, format: Format) {
         }
     }
     for note in &run.notes {
-        output::note(&format!("{note}"));
+        output::note(note);
     }
 }
 

@@ -71,16 +71,6 @@ impl Stop {
         matches!(self.cause, Cause::NoRuns)
     }
 
-    /// Whoever was asked is gone.
-    pub(super) fn unreachable() -> Self {
-        Stop {
-            cause: Cause::Unreachable,
-            ..Stop::fault(anyhow::anyhow!(
-                "the owner of the run is gone; it can be resumed"
-            ))
-        }
-    }
-
     /// Whether whoever was asked is gone.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self.cause, Cause::Unreachable)
