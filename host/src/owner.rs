@@ -117,6 +117,8 @@ impl Owner {
             .build()?;
         let store = Arc::new(store);
         let shared: Arc<dyn Store> = Arc::<Embedded>::clone(&store);
+        let metrics: Arc<Metrics> = Arc::default();
+        settings.tell = metrics.hearing(settings.tell);
         let owner = Arc::new(Owner {
             runs: Runs::new(Arc::clone(&shared)),
             catalog: Catalog::new(shared),
@@ -126,7 +128,7 @@ impl Owner {
             tried: Tried::default(),
             feeds: Arc::default(),
             turns: Turns::default(),
-            metrics: Arc::default(),
+            metrics,
             changes: watch::Sender::new(()),
             runtime: runtime.handle().clone(),
             state,
