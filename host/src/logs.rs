@@ -126,7 +126,7 @@ impl LogSink for RunLog {
 }
 
 /// Bytes of a log that are read at once, or a little more: the last line of a page is read to its end.
-pub const PAGE_BYTES: u64 = 256 << 10;
+pub const PAGE_BYTES: u64 = 64 << 10;
 
 /// Whole lines of a log that follow each other.
 #[derive(Debug, Default)]

@@ -26,7 +26,15 @@ pub struct Proxy {
 impl Proxy {
     /// To that port on loopback.
     pub fn to(port: u16) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Proxy::from(TcpListener::bind("127.0.0.1:0").unwrap(), port)
+    }
+
+    /// The same from that port of another loopback address: for a server that asks for its own name.
+    pub fn beside(port: u16) -> Proxy {
+        Proxy::from(TcpListener::bind(("127.0.0.2", port)).unwrap(), port)
+    }
+
+    fn from(listener: TcpListener, port: u16) -> Proxy {
         let address = listener.local_addr().unwrap();
         let how: Arc<How> = Arc::default();
         let shared = Arc::clone(&how);

@@ -8,8 +8,8 @@ use std::io::IsTerminal;
 use std::panic;
 use tracing_subscriber::EnvFilter;
 
-/// Of what commands say; it is said whatever `RUST_LOG` says.
-pub(super) const TARGET: &str = "belt";
+/// Of what commands say; it is said whatever `RUST_LOG` says. No other target begins so.
+pub(super) const TARGET: &str = "console";
 
 /// Starts it.
 pub(super) fn start(is_json: bool) {

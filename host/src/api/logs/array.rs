@@ -9,6 +9,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
 use std::io;
+use tokio::sync::Semaphore;
+
+/// Pages that are read at once, for all who ask: each takes memory as lines and as text, and a thread.
+static READERS: Semaphore = Semaphore::const_new(4);
 
 /// The items of a page, each as JSON text.
 pub(super) type Items = Result<Vec<String>, LogError>;
@@ -16,9 +20,9 @@ pub(super) type Items = Result<Vec<String>, LogError>;
 /// Of all pages. The first is read before it answers: what cannot be read at all is a problem, what cannot be read later
 /// breaks the answer off.
 pub(super) async fn array(
-    mut pages: impl Iterator<Item = Items> + Send + 'static,
+    pages: impl Iterator<Item = Items> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let (first, pages) = blocking(move || (pages.next(), pages)).await?;
+    let (first, pages) = read(pages).await?;
     let first = first.transpose().map_err(OwnerError::from)?;
     let pages = first.map(Ok).into_iter().chain(pages);
     let array = Array {
@@ -28,6 +32,15 @@ pub(super) async fn array(
     };
     let body = Body::from_stream(stream::unfold(array, Array::next));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// The next page, and the pages after it.
+async fn read<I: Iterator<Item = Items> + Send + 'static>(
+    mut pages: I,
+) -> Result<(Option<Items>, I), OwnerError> {
+    // It is never closed.
+    let _turn = READERS.acquire().await;
+    blocking(move || (pages.next(), pages)).await
 }
 
 struct Array<I> {
@@ -40,8 +53,7 @@ struct Array<I> {
 
 impl<I: Iterator<Item = Items> + Send + 'static> Array<I> {
     async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
-        let mut pages = self.pages.take()?;
-        let (page, pages) = match blocking(move || (pages.next(), pages)).await {
+        let (page, pages) = match read(self.pages.take()?).await {
             Ok(read) => read,
             Err(error) => return Some((Err(io::Error::other(error)), self)),
         };
