@@ -20,6 +20,11 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// What `--help` says beside its arguments.
+pub(super) const HELP: &str = "Where another process owns the state folder it carries the run, and where that dies this \
+command takes its place: runs go on that somebody follows, others are cut off, and `belt runs resume` has them go on. \
+A server that is started again is waited for.";
+
 #[derive(Args)]
 pub(super) struct RunArgs {
     /// The pipeline: a file, a folder, or - for stdin; may hold definitions too, and repeats
