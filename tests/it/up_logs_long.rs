@@ -10,9 +10,9 @@ use std::thread;
 /// What a run's log takes from clients.
 const LOG_BYTES: usize = 16 << 20;
 
-/// Pages of 256 KiB, as text and as lines, for eight clients, and what an allocator keeps of them. One log of 16 MiB alone is
-/// more as lines, and eight are more by far.
-const GROWN_BYTES_MAX: u64 = 48 << 20;
+/// Pages as text and as lines, for eight clients, and what an allocator keeps of them for each thread: no more where the log is
+/// of 64 MiB. Eight logs of 16 MiB, as lines and as JSON, are half a gigabyte.
+const GROWN_BYTES_MAX: u64 = 96 << 20;
 
 /// A field of a process's status, in bytes.
 fn status(pid: u32, field: &str) -> u64 {

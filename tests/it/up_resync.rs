@@ -182,7 +182,10 @@ fn a_resync_has_the_out_folder_and_the_pins_of_the_run_that_asked_for_it() {
         shown["resync"]["trouble"].is_string()
     });
     assert!(
-        shown["resync"]["trouble"].as_str().unwrap().contains("pin"),
+        shown["resync"]["trouble"]
+            .as_str()
+            .unwrap()
+            .contains("`--locked` refuses that"),
         "{shown}"
     );
     bench.write(
