@@ -16,6 +16,7 @@ mod out;
 mod pipelines;
 mod places;
 mod problem;
+mod progress;
 mod resources;
 mod runs;
 mod schemas;
@@ -56,7 +57,7 @@ fn routes(owner: Shared) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(out::out))
         .routes(routes!(out::out_file))
         .routes(routes!(events::events))
-        .routes(routes!(events::progress))
+        .routes(routes!(progress::progress))
         .routes(routes!(logs::of_run))
         .routes(routes!(definitions::list, definitions::create))
         .routes(routes!(definitions::apply))

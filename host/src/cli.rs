@@ -9,6 +9,7 @@ mod connection;
 mod drivers;
 mod follow;
 mod lint;
+mod log;
 mod output;
 mod print;
 mod progress;
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Take a resource through a pipeline
+    #[command(after_help = run::HELP)]
     Run(run::RunArgs),
     /// Stay up: an HTTP API, its runs, live events
     Up(up::UpArgs),

@@ -3,8 +3,10 @@
 //! Owns how a request gets there and how an answer comes back. Never knows what a verb means.
 
 mod events;
+mod patience;
 
 pub use events::{Incoming, Stream};
+pub use patience::Say;
 
 use crate::api::{Problem, SOCKET, Via};
 use crate::text;
@@ -14,6 +16,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use patience::Patience;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 /// How long a connection may take to come about.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
@@ -34,6 +38,8 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,
+    /// For a server that may be started again.
+    patience: Option<Patience>,
 }
 
 #[derive(Clone)]
@@ -85,6 +91,25 @@ pub enum ClientError {
     Address(String),
 }
 
+impl ClientError {
+    /// The owner has left what was followed before that had ended.
+    pub fn left(place: &str) -> Self {
+        ClientError::Unreachable {
+            place: place.to_owned(),
+            why: "the owner of the run is gone; it can be resumed".to_owned(),
+        }
+    }
+
+    /// Whether whoever was asked is gone, or about to go.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. } => true,
+            ClientError::Problem(problem) => problem.status == 503,
+            ClientError::Foreign { .. } | ClientError::Address(_) => false,
+        }
+    }
+}
+
 /// An answer whose body is still to be read.
 pub struct Answer {
     /// The HTTP status.
@@ -120,7 +145,16 @@ impl Client {
                 token,
                 _folder: None,
             },
+            patience: None,
         })
+    }
+
+    /// The same, and from now on a request that may be repeated is, where the server has been there and is gone.
+    pub fn waiting(self, say: Say) -> Self {
+        Client {
+            patience: Some(Patience::new(say)),
+            ..self
+        }
     }
 
     /// Of the owner of a state folder, by its socket. Whether there is one shows when something is sent.
@@ -146,6 +180,7 @@ impl Client {
                 token: None,
                 _folder: Some(Arc::new(held)),
             },
+            patience: None,
         })
     }
 
@@ -161,6 +196,7 @@ impl Client {
     pub fn of_service(service: Router) -> Self {
         Client {
             transport: Transport::InProcess(service),
+            patience: None,
         }
     }
 
@@ -195,10 +231,15 @@ impl Client {
                         .header(header::CONTENT_TYPE, kind)
                         .body(reqwest::Body::wrap_stream(stream)),
                 };
-                let answer = request
-                    .send()
-                    .await
-                    .map_err(|error| unreachable(base, &error))?;
+                let answer = request.send().await;
+                let is_there = answer
+                    .as_ref()
+                    .err()
+                    .is_none_or(|error| !error.is_connect());
+                if let Some(patience) = self.patience.as_ref().filter(|_| is_there) {
+                    patience.is_there();
+                }
+                let answer = answer.map_err(|error| unreachable(base, &error))?;
                 Ok(Answer {
                     status: answer.status(),
                     headers: answer.headers().clone(),
@@ -248,16 +289,38 @@ impl Client {
         }
     }
 
+    /// Whether it waits for its server.
+    pub fn waits(&self) -> bool {
+        self.patience.is_some()
+    }
+
+    /// What a request comes to that may be repeated.
+    ///
+    /// # Errors
+    /// Its own.
+    pub async fn repeat<T>(
+        &self,
+        mut ask: impl AsyncFnMut() -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        match &self.patience {
+            Some(patience) => patience.repeat(ask).await,
+            None => ask().await,
+        }
+    }
+
     /// What GET answers.
     ///
     /// # Errors
     /// Every [`ClientError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let answer = self.send(Method::GET, path, &[], Payload::None).await?;
-        answer.json().await
+        let ask = async || {
+            let answer = self.send(Method::GET, path, &[], Payload::None).await?;
+            answer.json().await
+        };
+        self.repeat(ask).await
     }
 
-    /// What POST of this answers.
+    /// What POST of this answers. Where it may have to be repeated it has an `Idempotency-Key`.
     ///
     /// # Errors
     /// Every [`ClientError`].
@@ -265,26 +328,49 @@ impl Client {
         &self,
         path: &str,
         value: &impl Serialize,
-        headers: &[(&'static str, String)],
     ) -> Result<T, ClientError> {
-        let payload = Payload::Json(json(value));
-        let answer = self.send(Method::POST, path, headers, payload).await?;
-        answer.json().await
+        let key = self.waits().then(new_key);
+        self.post_under(key, path, value).await
     }
 
-    /// The stream of events at that path.
+    /// The same under a key that the caller repeats it with.
     ///
     /// # Errors
     /// Every [`ClientError`].
-    pub async fn stream(&self, path: &str, after: Option<&str>) -> Result<Stream, ClientError> {
+    pub async fn post_under<T: DeserializeOwned>(
+        &self,
+        key: Option<String>,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let json = json(value);
+        let headers: Vec<_> = key
+            .map(|key| ("idempotency-key", key))
+            .into_iter()
+            .collect();
+        let ask = async || {
+            let payload = Payload::Json(json.clone());
+            let answer = self.send(Method::POST, path, &headers, payload).await?;
+            answer.json().await
+        };
+        self.repeat(ask).await
+    }
+
+    /// An answer of events.
+    async fn open(&self, path: &str, after: Option<&str>) -> Result<Answer, ClientError> {
         let mut headers = vec![("accept", "text/event-stream".to_owned())];
         headers.extend(after.map(|id| ("last-event-id", id.to_owned())));
-        let answer = self
-            .send(Method::GET, path, &headers, Payload::None)
-            .await?;
-        let answer = answer.successful().await?;
-        Ok(Stream::new(answer.body, answer.place))
+        let ask = async || {
+            let answer = self.send(Method::GET, path, &headers, Payload::None);
+            answer.await?.successful().await
+        };
+        self.repeat(ask).await
     }
+}
+
+/// An `Idempotency-Key` that nobody has used.
+pub fn new_key() -> String {
+    Uuid::now_v7().to_string()
 }
 
 /// The JSON of what is sent.

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 pub use check::{check_run, lint};
 pub use config::{
-    Config, DriverEntry, Grants, Limits, NativeDriver, Retention, Token, WasmDriver, Wire,
+    Compile, Config, DriverEntry, Grants, Limits, NativeDriver, Retention, Token, WasmDriver, Wire,
 };
 pub use diagnostics::{Diagnostic, Diagnostics, Mark, Position};
 pub use misfit::{Misfit, misfits};

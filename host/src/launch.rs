@@ -24,7 +24,7 @@ use crate::wasm::{Loaded, WasmHost};
 use beltline_engine::{Placement, Plan, Run, RunId};
 use beltline_wire::OutAccess;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +45,10 @@ pub struct Order {
     pub archive: Option<Digest>,
     /// Where steps put what they make; the state folder has a place for it.
     pub out: Option<PathBuf>,
+    /// Other values that were given for keys of the pipeline's context, which has them already.
+    pub set: Map<String, Value>,
+    /// Whether drivers were refused that the operator's file does not pin.
+    pub locked: bool,
     /// The run whose snapshots these are.
     pub rerun_of: Option<RunId>,
 }
@@ -215,6 +219,8 @@ impl Prepared {
                 Some(out) => folders::out(&out)?,
                 None => state.out(&id.to_string()),
             },
+            set: order.set,
+            locked: order.locked,
             rerun_of: order.rerun_of,
         };
         let stored = StoredRun {

@@ -125,64 +125,70 @@ impl LogSink for RunLog {
     }
 }
 
-/// All lines of a run's log, oldest first; empty where there is none.
+/// Bytes of a log that are read at once, or a little more: the last line of a page is read to its end.
+pub const PAGE_BYTES: u64 = 64 << 10;
+
+/// Whole lines of a log that follow each other.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Each with the place after it, oldest first.
+    pub lines: Vec<(u64, LogLine)>,
+    /// Where the next page begins. A page that ends where it began is the last.
+    pub after: u64,
+}
+
+/// A page of a run's log, from a place on; empty where there is no log. Places are bytes into the log; one that is no begin
+/// of a line loses that line.
 ///
 /// # Errors
 /// The file system's, with the file's name. A line that is no log line (torn by a crash) is passed over.
-pub fn read(folder: &Path, run: impl fmt::Display) -> Result<Vec<LogLine>, LogError> {
-    let lines = read_from(folder, run, 0, u64::MAX)?;
-    Ok(lines.into_iter().map(|(_, line)| line).collect())
-}
-
-/// The whole lines of a run's log from a place on, oldest first, of `bytes_max` bytes or a little more, each with the
-/// place after it. Places are bytes into the log; one that is no begin of a line loses that line.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_from(
-    folder: &Path,
-    run: impl fmt::Display,
-    place: u64,
-    bytes_max: u64,
-) -> Result<Vec<(u64, LogLine)>, LogError> {
+pub fn page(folder: &Path, run: impl fmt::Display, place: u64) -> Result<Page, LogError> {
     let path = path(folder, run);
     let error = |source| LogError {
         path: path.clone(),
         source,
     };
+    let mut page = Page {
+        lines: Vec::new(),
+        after: place,
+    };
     let mut file = match File::open(&path) {
         Ok(file) => BufReader::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(page),
         Err(source) => return Err(error(source)),
     };
     file.seek(SeekFrom::Start(place)).map_err(error)?;
-    let (mut lines, mut after, mut bytes) = (Vec::new(), place, Vec::new());
-    while after.saturating_sub(place) < bytes_max {
+    let mut bytes = Vec::new();
+    while page.after.saturating_sub(place) < PAGE_BYTES {
         bytes.clear();
         let read = file.read_until(b'\n', &mut bytes).map_err(error)?;
         if bytes.last() != Some(&b'\n') {
             // The end, or a line that is being written.
             break;
         }
-        after += read as u64;
-        lines.extend(serde_json::from_slice::<LogLine>(&bytes).map(|line| (after, line)));
+        page.after += read as u64;
+        let line = serde_json::from_slice::<LogLine>(&bytes);
+        page.lines.extend(line.map(|line| (page.after, line)));
     }
-    Ok(lines)
+    Ok(page)
 }
 
-/// The last whole lines of a run's log, oldest first, of at most `bytes_max` bytes.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_last(
-    folder: &Path,
+/// The pages of a run's log, from a place on, to where it ends when that is read.
+pub fn pages(
+    folder: PathBuf,
     run: impl fmt::Display,
-    bytes_max: u64,
-) -> Result<Vec<LogLine>, LogError> {
-    let run = run.to_string();
-    let begin = bytes(folder, &run).saturating_sub(bytes_max);
-    let lines = read_from(folder, &run, begin, bytes_max)?;
-    Ok(lines.into_iter().map(|(_, line)| line).collect())
+    place: u64,
+) -> impl Iterator<Item = Result<Page, LogError>> {
+    let (run, mut at) = (run.to_string(), Some(place));
+    std::iter::from_fn(move || {
+        let place = at?;
+        let read = page(&folder, &run, place);
+        at = read.as_ref().ok().map(|page| page.after);
+        match read {
+            Ok(page) if page.after == place => None,
+            read => Some(read),
+        }
+    })
 }
 
 /// How many bytes a run's log has; none where there is no log.
@@ -209,6 +215,12 @@ pub struct LogError {
 mod tests {
     use super::*;
 
+    fn read(folder: &Path, run: &str, place: u64) -> Vec<LogLine> {
+        let pages = pages(folder.to_owned(), run, place);
+        let lines = pages.flat_map(|page| page.unwrap().lines);
+        lines.map(|(_, line)| line).collect()
+    }
+
     #[test]
     fn what_is_appended_is_read_back_and_a_torn_line_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
@@ -227,18 +239,16 @@ mod tests {
             .unwrap()
             .write_all(b"{\"at_ms\":2,\"st")
             .unwrap();
-        assert_eq!(
-            read(folder.path(), "r").unwrap(),
-            std::slice::from_ref(&line)
-        );
+        assert_eq!(read(folder.path(), "r", 0), std::slice::from_ref(&line));
         // What comes after the tear is whole.
         RunLog::of(folder.path(), "r").append(line.clone());
-        assert_eq!(read(folder.path(), "r").unwrap(), [line.clone(), line]);
-        assert_eq!(read(folder.path(), "none").unwrap(), []);
+        assert_eq!(read(folder.path(), "r", 0), [line.clone(), line]);
+        assert_eq!(read(folder.path(), "none", 0), []);
     }
 
+    /// A log of lines that are no more than a page, whatever its size: none of it is read twice, none is passed over.
     #[test]
-    fn the_last_lines_are_whole_and_within_the_bound() {
+    fn a_page_is_bounded_and_the_next_one_begins_after_it() {
         let folder = tempfile::tempdir().unwrap();
         let log = RunLog::of(folder.path(), "r");
         let line = |nth: u64| LogLine {
@@ -246,18 +256,29 @@ mod tests {
             step: "build".into(),
             attempt: 1,
             level: Level::Info,
-            message: "hello".into(),
+            message: "x".repeat(1_000),
             fields: Map::new(),
         };
-        (1..=9).for_each(|nth| log.append(line(nth)));
-        let of_one = bytes(folder.path(), "r") / 9;
-        let last = |bytes_max| {
-            let lines = read_last(folder.path(), "r", bytes_max).unwrap();
-            lines.iter().map(|line| line.at_ms).collect::<Vec<_>>()
-        };
-        assert_eq!(last(of_one * 2), [8, 9]);
-        assert_eq!(last(of_one * 3 - 1), [8, 9]);
-        assert_eq!(last(of_one - 1), [0; 0]);
-        assert_eq!(last(of_one * 100).len(), 9);
+        let lines = 4 * PAGE_BYTES / 1_000;
+        (0..lines).for_each(|nth| log.append(line(nth)));
+        // Nothing but lines that are none: they are no end.
+        let torn = "torn\n".repeat(PAGE_BYTES as usize);
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(path(folder.path(), "r"));
+        file.as_mut().unwrap().write_all(torn.as_bytes()).unwrap();
+        log.append(line(lines));
+
+        let (mut place, mut seen) = (0, Vec::new());
+        for page in pages(folder.path().to_owned(), "r", 0) {
+            let page = page.unwrap();
+            assert!(page.after - place < PAGE_BYTES + 2_000);
+            place = page.after;
+            seen.extend(page.lines.iter().map(|(_, line)| line.at_ms));
+        }
+        assert_eq!(place, bytes(folder.path(), "r"));
+        assert_eq!(seen, (0..=lines).collect::<Vec<_>>());
+        // From the midst of a line on: without that one.
+        assert_eq!(read(folder.path(), "r", 5).len() as u64, lines);
     }
 }

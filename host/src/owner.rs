@@ -39,6 +39,7 @@ use carried::Carried;
 use feed::Feeds;
 use metrics::Metrics;
 use parking_lot::Mutex;
+use resync::Tried;
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -85,6 +86,7 @@ pub struct Owner {
     registry: Registry,
     carried: Mutex<Carried>,
     timers: Timers,
+    tried: Tried,
     feeds: Arc<Feeds>,
     turns: Turns,
     metrics: Arc<Metrics>,
@@ -115,15 +117,18 @@ impl Owner {
             .build()?;
         let store = Arc::new(store);
         let shared: Arc<dyn Store> = Arc::<Embedded>::clone(&store);
+        let metrics: Arc<Metrics> = Arc::default();
+        settings.tell = metrics.hearing(settings.tell);
         let owner = Arc::new(Owner {
             runs: Runs::new(Arc::clone(&shared)),
             catalog: Catalog::new(shared),
             registry: Registry::new(&state, &mut settings),
             carried: Mutex::new(Carried::default()),
             timers: Timers::default(),
+            tried: Tried::default(),
             feeds: Arc::default(),
             turns: Turns::default(),
-            metrics: Arc::default(),
+            metrics,
             changes: watch::Sender::new(()),
             runtime: runtime.handle().clone(),
             state,
@@ -132,6 +137,7 @@ impl Owner {
             bridge: OnceLock::new(),
         });
         runtime.spawn(timers::keep(Arc::downgrade(&owner)));
+        runtime.spawn(resync::keep(Arc::downgrade(&owner)));
         Ok((owner, runtime))
     }
 

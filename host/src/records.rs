@@ -14,6 +14,7 @@ use crate::ledger::Ledger;
 use beltline_engine::{Event, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -54,6 +55,12 @@ pub struct RunRecord {
     /// Whether a person chose that folder, so that a rerun takes it again.
     #[serde(default)]
     pub out_given: bool,
+    /// Other values that whoever ordered it gave for keys of the pipeline's context.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub set: Map<String, Value>,
+    /// Whether drivers were refused that the operator's file does not pin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locked: bool,
     /// The run whose snapshots it took, where it is a rerun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RunId>,
@@ -75,6 +82,9 @@ pub struct ResyncRecord {
     pub at_ms: u64,
     /// The run whose driver asked for it.
     pub run: RunId,
+    /// Why it could not begin when its time came, where it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// What a driver answered last about a resource, by the run that ended with it.

@@ -505,7 +505,11 @@ fn opened_or_ended(
     match resync_ms(after, asked.into_iter().flatten().min()) {
         Some(at_ms) => batch.put(
             resync_key(kind, resource),
-            encode(ResyncRecord { at_ms, run: id }),
+            encode(ResyncRecord {
+                at_ms,
+                run: id,
+                trouble: None,
+            }),
         ),
         None if *end == End::Succeeded => batch.delete(resync_key(kind, resource)),
         None => batch,

@@ -89,6 +89,17 @@ pub struct SinceView {
     pub log_bytes: u64,
 }
 
+impl SinceView {
+    /// The id, in the stream of a run's progress, of the last that had come about.
+    pub fn id(self) -> String {
+        let SinceView {
+            revision,
+            log_bytes,
+        } = self;
+        format!("{revision}.{}.{log_bytes}", u32::MAX)
+    }
+}
+
 /// A driver, as it was when the run was made.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunDriverView {

@@ -35,6 +35,7 @@ pub use ended::Ended;
 pub use limits::{Limits, MESSAGE_BYTES, OverLimit};
 pub use loader::{HostSettings, LoadError, Loaded, Notice, Tell, WasmHost};
 pub use meter::Meter;
+pub use once::Whose;
 
 use std::path::PathBuf;
 use std::sync::Arc;

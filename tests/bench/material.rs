@@ -222,6 +222,8 @@ pub fn order(resource: &Resource) -> Order {
         workspace: None,
         archive: None,
         out: None,
+        set: Map::new(),
+        locked: false,
         rerun_of: None,
     }
 }

@@ -133,6 +133,8 @@ fn drive_timed(bench: &Bench) -> (Vec<Seen>, Counters, u64) {
         workspace: Some(bench.path("work")),
         archive: None,
         out: None,
+        set: serde_json::Map::new(),
+        locked: false,
         rerun_of: None,
     };
     let path = bench.path("belt.yaml");

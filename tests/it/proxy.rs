@@ -13,6 +13,8 @@ struct How {
     latency_ms: AtomicU64,
     /// What comes goes nowhere, and nobody is told.
     is_deaf: AtomicBool,
+    /// The same of what comes back alone.
+    is_mute: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -24,7 +26,15 @@ pub struct Proxy {
 impl Proxy {
     /// To that port on loopback.
     pub fn to(port: u16) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Proxy::from(TcpListener::bind("127.0.0.1:0").unwrap(), port)
+    }
+
+    /// The same from that port of another loopback address: for a server that asks for its own name.
+    pub fn beside(port: u16) -> Proxy {
+        Proxy::from(TcpListener::bind(("127.0.0.2", port)).unwrap(), port)
+    }
+
+    fn from(listener: TcpListener, port: u16) -> Proxy {
         let address = listener.local_addr().unwrap();
         let how: Arc<How> = Arc::default();
         let shared = Arc::clone(&how);
@@ -33,12 +43,12 @@ impl Proxy {
                 let (Ok(near), Ok(far)) = (near, TcpStream::connect(("127.0.0.1", port))) else {
                     continue;
                 };
-                let both = [(&near, &far), (&far, &near)];
-                for (from, to) in both {
+                let both = [(&near, &far, false), (&far, &near, true)];
+                for (from, to, comes_back) in both {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     shared.open.lock().unwrap().push(from.try_clone().unwrap());
                     let how = Arc::clone(&shared);
-                    thread::spawn(move || carry(from, to, &how));
+                    thread::spawn(move || carry(from, to, comes_back, &how));
                 }
             }
         });
@@ -59,6 +69,11 @@ impl Proxy {
         self.how.is_deaf.store(is_deaf, Ordering::Relaxed);
     }
 
+    /// What is asked comes through, and no answer.
+    pub fn mute(&self, is_mute: bool) {
+        self.how.is_mute.store(is_mute, Ordering::Relaxed);
+    }
+
     /// Cuts what is open; whoever comes again is let through.
     pub fn cut(&self) {
         for open in self.how.open.lock().unwrap().drain(..) {
@@ -67,7 +82,7 @@ impl Proxy {
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, how: &How) {
+fn carry(mut from: TcpStream, mut to: TcpStream, comes_back: bool, how: &How) {
     let mut buffer = [0; 64 << 10];
     while let Ok(read) = from.read(&mut buffer) {
         if read == 0 {
@@ -77,7 +92,8 @@ fn carry(mut from: TcpStream, mut to: TcpStream, how: &How) {
         if latency > 0 {
             hold(Duration::from_millis(latency));
         }
-        if how.is_deaf.load(Ordering::Relaxed) {
+        let is_mute = comes_back && how.is_mute.load(Ordering::Relaxed);
+        if is_mute || how.is_deaf.load(Ordering::Relaxed) {
             continue;
         }
         if to.write_all(&buffer[..read]).is_err() {

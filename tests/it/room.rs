@@ -123,6 +123,8 @@ impl Host {
             workspace: None,
             archive: None,
             out: None,
+            set: serde_json::Map::new(),
+            locked: false,
             rerun_of: None,
         };
         let (pipeline, path) = (

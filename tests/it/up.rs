@@ -166,6 +166,18 @@ impl Up {
         self.killed_and_started_with(bench, &[])
     }
 
+    /// The same at the same address, for clients that wait for it.
+    pub fn started_there(bench: &Bench, address: SocketAddr) -> Up {
+        let address = address.to_string();
+        let args = ["up", "--listen", &address, "--state", "state"];
+        Up::of(bench, Live::start(bench.command(&args)))
+    }
+
+    /// As clients name it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The same, with more arguments.
     pub fn killed_and_started_with(self, bench: &Bench, more: &[&str]) -> Up {
         self.kill();

@@ -5,8 +5,9 @@
 use crate::belt::{Bench, guest};
 use crate::http::Connection;
 use crate::up::{Up, id};
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::{env, thread};
@@ -29,35 +30,68 @@ fn bench() -> Bench {
     bench
 }
 
-/// Submits until the host is gone. Tells each that was acknowledged.
-fn submit(mut connection: Connection, client: usize, round: u32, acknowledged: &Sender<String>) {
-    for nth in 0.. {
-        let name = format!("thing-{client}-{}", nth % 20);
-        let key = format!("{round}-{client}-{nth}");
-        let body = json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {"size": nth}}});
-        let Some(run) = try_submit(&mut connection, &key, &body) else {
-            return;
+/// A request, and what it was answered with.
+#[derive(Debug, Clone)]
+struct Submit {
+    path: &'static str,
+    key: String,
+    body: String,
+    /// None where the host was gone before it answered.
+    answer: Option<Value>,
+}
+
+impl Submit {
+    /// Of a resource that others submit as well, or of one of its own that is made with it.
+    fn new(client: usize, round: u32, nth: usize) -> Self {
+        let resource = |name: String| json!({"name": name, "resource": "app", "pipeline": "line", "spec": {"size": nth}});
+        let (path, body) = match nth % 3 {
+            0 => (
+                "/resources",
+                resource(format!("own-{round}-{client}-{nth}")),
+            ),
+            _ => (
+                "/runs",
+                json!({"resource": resource(format!("thing-{}", nth % 20))}),
+            ),
         };
-        if acknowledged.send(run).is_err() {
+        Submit {
+            path,
+            key: format!("{round}-{client}-{nth}"),
+            body: body.to_string(),
+            answer: None,
+        }
+    }
+
+    /// Sends it; `None` where the host is gone, or about to go.
+    fn send(&self, connection: &mut Connection) -> Option<Value> {
+        let Submit {
+            path, key, body, ..
+        } = self;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connection.write(head.as_bytes()).ok()?;
+        let answer = connection.answer().ok()?;
+        // While it drains it says that it does.
+        (answer.status != 503).then(|| answer.is(201))
+    }
+}
+
+/// Submits until the host is gone, and tells of each.
+fn submit(mut connection: Connection, client: usize, round: u32, tell: &Sender<Submit>) {
+    for nth in 0.. {
+        let mut submit = Submit::new(client, round, nth);
+        submit.answer = submit.send(&mut connection);
+        let is_gone = submit.answer.is_none();
+        if tell.send(submit).is_err() || is_gone {
             return;
         }
     }
 }
 
-fn try_submit(connection: &mut Connection, key: &str, body: &Value) -> Option<String> {
-    let body = body.to_string();
-    let head = format!(
-        "POST /runs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    connection.write(head.as_bytes()).ok()?;
-    let answer = connection.answer().ok()?;
-    // While it drains it says that it does.
-    (answer.status != 503).then(|| id(&answer.is(201)))
-}
-
-/// Loads a host, has it ended after so many submits, and returns those that were acknowledged.
-fn loaded(up: Up, round: u32, end: impl FnOnce(Up)) -> BTreeSet<String> {
+/// Loads a host, has it ended after so many submits, and returns all of them.
+fn loaded(up: Up, round: u32, end: impl FnOnce(Up)) -> Vec<Submit> {
     let (tell, told) = channel();
     let up = Mutex::new(Some(up));
     thread::scope(|scope| {
@@ -67,18 +101,33 @@ fn loaded(up: Up, round: u32, end: impl FnOnce(Up)) -> BTreeSet<String> {
             scope.spawn(move || submit(connection, client, round, &tell));
         }
         drop(tell);
-        let mut acknowledged: BTreeSet<_> = (0..SUBMITS).map(|_| told.recv().unwrap()).collect();
+        let mut submits: Vec<_> = (0..SUBMITS).map(|_| told.recv().unwrap()).collect();
         end(up.lock().unwrap().take().unwrap());
-        acknowledged.extend(told.iter());
-        acknowledged
+        submits.extend(told.iter());
+        submits
     })
 }
 
-/// All of them are there, have ended right, and none of one resource overlapped.
-fn ended_right(up: &Up, acknowledged: &BTreeSet<String>) {
+/// The runs of these submits. Each is sent again: one that was answered has the same answer, one that was under way
+/// when the host ended has one now, and the same one after.
+fn replayed(up: &Up, submits: &[Submit]) -> BTreeSet<String> {
+    let mut connection = up.connect_locally();
+    let mut runs = BTreeSet::new();
+    for submit in submits {
+        let again = submit.send(&mut connection).unwrap();
+        let before = submit.answer.clone();
+        let before = before.unwrap_or_else(|| submit.send(&mut connection).unwrap());
+        assert_eq!(before, again, "{submit:?}");
+        assert!(runs.insert(id(&again)), "{submit:?} has the run of another");
+    }
+    runs
+}
+
+/// All of them are there and have ended right.
+fn ended_right(up: &Up, submitted: &BTreeSet<String>) {
     up.until("/owner", |owner| owner["runs"] == 0);
     let mut connection = up.connect();
-    for run in acknowledged {
+    for run in submitted {
         let run = connection
             .ask("GET", &format!("/runs/{run}"), &[], b"")
             .is(200);
@@ -95,6 +144,37 @@ fn ended_right(up: &Up, acknowledged: &BTreeSet<String>) {
     }
 }
 
+/// No two runs of one resource were under way at the same time, by the events of their ledgers: from the first start of an
+/// attempt to the run's end. Says how many resources had several.
+fn none_overlapped(up: &Up, runs: &BTreeSet<String>) -> usize {
+    let mut by_resource: BTreeMap<String, Vec<(Timestamp, Timestamp, String)>> = BTreeMap::new();
+    for run in runs {
+        let view = up.get(&format!("/runs/{run}")).is(200);
+        let events: Vec<_> = up.frames(&format!("/runs/{run}/events"), &[]).collect();
+        let mut times = events.iter().filter_map(|event| {
+            let at: Timestamp = event.data["at"].as_str()?.parse().ok()?;
+            Some((event.event.as_str(), at))
+        });
+        let started = times
+            .find(|(event, _)| *event == "attempt_started")
+            .unwrap()
+            .1;
+        let ended = times.find(|(event, _)| *event == "run_ended").unwrap().1;
+        let name = view["resource"]["name"].as_str().unwrap().to_owned();
+        by_resource
+            .entry(name)
+            .or_default()
+            .push((started, ended, run.clone()));
+    }
+    for (resource, times) in &mut by_resource {
+        times.sort();
+        for two in times.windows(2) {
+            assert!(two[0].1 <= two[1].0, "{resource}: {two:?}");
+        }
+    }
+    by_resource.values().filter(|times| times.len() > 1).count()
+}
+
 fn begin(up: &Up) {
     up.line("line", json!([{"id": "a", "driver": "say"}, {"id": "b", "driver": "echo"}, {"id": "c", "driver": "echo"}]));
 }
@@ -107,12 +187,16 @@ fn what_was_acknowledged_survives_being_killed_under_load() {
     begin(&up);
     let mut all = BTreeSet::new();
     for round in 0..kills {
-        let acknowledged = loaded(up, round, |up| drop(up.kill()));
+        let submits = loaded(up, round, |up| drop(up.kill()));
         up = Up::start(&bench);
-        ended_right(&up, &acknowledged);
-        all.extend(acknowledged);
+        let cut_off = submits.iter().filter(|submit| submit.answer.is_none());
+        assert!(cut_off.count() > 0, "nothing was under way");
+        let runs = replayed(&up, &submits);
+        ended_right(&up, &runs);
+        all.extend(runs);
     }
-    // None that was not acknowledged hangs, and none has gone since.
+    assert!(none_overlapped(&up, &all) > 10);
+    // No others are there, none hangs, and none has gone since.
     let mut found = BTreeSet::new();
     let mut cursor = String::new();
     loop {
@@ -126,8 +210,7 @@ fn what_was_acknowledged_survives_being_killed_under_load() {
         };
         cursor = format!("&cursor={next}");
     }
-    assert!(found.is_superset(&all));
-    assert!(found.len() <= all.len() + CLIENTS * kills as usize);
+    assert_eq!(found, all);
 }
 
 #[test]
@@ -135,13 +218,13 @@ fn sigterm_under_load_ends_well_and_the_next_start_goes_on() {
     let bench = bench();
     let up = Up::start(&bench);
     begin(&up);
-    let acknowledged = loaded(up, 0, |up| {
+    let submits = loaded(up, 0, |up| {
         let said = up.terminate();
         assert_eq!(said.code, 0, "{said:?}");
         assert!(said.stderr.contains("draining"), "{said:?}");
     });
     let up = Up::start(&bench);
-    ended_right(&up, &acknowledged);
+    ended_right(&up, &replayed(&up, &submits));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use crate::belt::Bench;
 use crate::up::{Up, id};
-use serde_json::json;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fs;
 use std::thread;
 
 const CONNECTIONS: usize = 64;
@@ -39,6 +41,11 @@ fn two_thousand_submits_over_64_connections_all_end() {
     });
     assert_eq!(made.len(), CONNECTIONS * EACH);
     up.until("/owner", |owner| owner["runs"] == 0);
+    assert_eq!(succeeded(&up), made);
+}
+
+/// The runs that have succeeded.
+fn succeeded(up: &Up) -> BTreeSet<String> {
     let mut succeeded = BTreeSet::new();
     let mut cursor = String::new();
     loop {
@@ -47,11 +54,127 @@ fn two_thousand_submits_over_64_connections_all_end() {
             .is(200);
         succeeded.extend(page["runs"].as_array().unwrap().iter().map(id));
         let Some(next) = page["next"].as_str() else {
-            break;
+            return succeeded;
         };
         cursor = format!("&cursor={next}");
     }
-    assert_eq!(succeeded, made);
+}
+
+/// Requests under way together, each on a connection of its own.
+const TOGETHER: usize = 10_000;
+
+/// Files that this process has open beside them.
+const OTHER_FILES: usize = 500;
+
+/// Runs that may be open: fewer than there are requests.
+const QUEUE: usize = 3_000;
+
+/// Ten thousand connections, and 256 guests.
+const MEMORY_BYTES_MAX: u64 = 1 << 30;
+
+/// As many connections as this process may have.
+fn together() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    let files = limit
+        .maximum
+        .map_or(usize::MAX, |files| usize::try_from(files).unwrap());
+    TOGETHER.min(files.saturating_sub(OTHER_FILES))
+}
+
+fn memory_bytes_max(up: &Up) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", up.pid())).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib << 10
+}
+
+fn open_files(up: &Up) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", up.pid()))
+        .unwrap()
+        .count()
+}
+
+/// Each is answered: by a run, which ends right, or by when to come again.
+#[test]
+fn ten_thousand_submits_at_once_are_each_taken_or_sent_away() {
+    let together = together();
+    let bench = Bench::new(&[]);
+    let linger = crate::belt::guest("linger").display().to_string();
+    bench.write(
+        "belt.yaml",
+        format!(
+            "queue: {QUEUE}\ndrivers:\n  linger: {{path: {linger}, limits: {{memory: 4MiB}}}}\n"
+        ),
+    );
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "linger", "with": {"ms": 200}}]));
+    up.ready("linger");
+    let files_before = open_files(&up);
+    let request = |nth: usize| {
+        let body = json!({"resource": {"name": format!("thing-{nth}"), "resource": "app", "pipeline": "line", "spec": {}}});
+        let body = body.to_string();
+        let length = body.len();
+        format!(
+            "POST /runs HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}",
+            up.address
+        )
+    };
+    // All but the last byte of each, so that the server has all of them in hand before it can answer one.
+    let mut connections: Vec<_> = (0..together)
+        .map(|nth| {
+            let mut connection = up.connect();
+            let request = request(nth);
+            connection
+                .write(&request.as_bytes()[..request.len() - 1])
+                .unwrap();
+            connection
+        })
+        .collect();
+    let taken = || open_files(&up) >= files_before + together;
+    while !taken() {
+        thread::yield_now();
+    }
+    for connection in &mut connections {
+        connection.write(b"}").unwrap();
+    }
+    let (mut made, mut sent_away) = (BTreeSet::new(), 0);
+    for connection in &mut connections {
+        let answer = connection.answer().unwrap();
+        match answer.status {
+            429 => {
+                answer.refused(429);
+                assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0);
+                sent_away += 1;
+            }
+            _ => assert!(made.insert(id(&answer.is(201)))),
+        }
+    }
+    drop(connections);
+    assert!(
+        made.len() >= QUEUE && sent_away > 0,
+        "{} made, {sent_away} sent away",
+        made.len()
+    );
+    let peak = memory_bytes_max(&up);
+    assert!(peak < MEMORY_BYTES_MAX, "{} MiB", peak >> 20);
+
+    up.until("/owner", |owner| owner["runs"] == 0);
+    assert_eq!(succeeded(&up), made);
+    // What it held for them it has given back, and goes on.
+    while open_files(&up) > files_before + OTHER_FILES {
+        thread::yield_now();
+    }
+    up.succeeded(&up.begin("after"));
+    let health: Value = up.get("/health").is(200);
+    assert_eq!(health["status"], "ok");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A driver that wants to look again: a run of the resource begins by itself, also after a restart.
 
-use crate::belt::Bench;
+use crate::belt::{Bench, guest};
 use crate::up::{Up, id};
+use beltline::digest::Digest;
 use serde_json::{Value, json};
 
 fn begin(up: &Up, ms: u64) -> Value {
@@ -76,4 +77,126 @@ fn a_resource_that_has_gone_is_not_looked_at_again() {
             .len(),
         1
     );
+}
+
+/// The pipeline is gone when the time has come: that is said once, where people look, and the wish waits for it.
+#[test]
+fn a_resync_whose_pipeline_is_gone_says_so_once_and_waits_for_it() {
+    let bench = Bench::new(&["requeue"]);
+    let up = Up::start(&bench);
+    let first = id(&begin(&up, 300));
+    up.delete("/pipelines/line").is(204);
+    up.ended(&first);
+    let shown = up.until("/resources/app/thing", |shown| {
+        shown["resync"]["trouble"].is_string()
+    });
+    let trouble = shown["resync"]["trouble"].as_str().unwrap();
+    assert!(trouble.contains("there is no pipeline `line`"), "{trouble}");
+    assert_eq!(shown["resync"]["asked_by"], first.as_str());
+    // It is told to whoever starts the host anew, in the same place, and not in the log again.
+    let address = up.address;
+    let before = up.terminate().stderr;
+    assert_eq!(
+        before.matches("a resync could not begin").count(),
+        1,
+        "{before}"
+    );
+    let up = Up::started_there(&bench, address);
+    // What has nothing to do with it brings it to nothing, however often.
+    for nth in 0..20 {
+        let other = json!({"name": format!("other-{nth}"), "resource": "app", "steps": []});
+        up.post("/pipelines", &other).is(201);
+    }
+    assert_eq!(
+        up.get("/resources/app/thing").is(200)["resync"]["trouble"],
+        trouble
+    );
+    assert_eq!(up.get("/runs").is(200)["runs"].as_array().unwrap().len(), 1);
+    // The pipeline comes back, and it begins: long before it would be tried again by itself.
+    let steps = json!([{"id": "s", "driver": "requeue"}]);
+    up.line("line", steps);
+    assert_eq!(both(&up)[0]["event"], "resync");
+    assert_eq!(up.get("/resources/app/thing").is(200).get("resync"), None);
+    let after = up.terminate().stderr;
+    assert!(!after.contains("a resync could not begin"), "{after}");
+}
+
+/// What was given for the run that asked is given again: values for keys of the context.
+#[test]
+fn a_resync_has_the_context_of_the_run_that_asked_for_it() {
+    let bench = Bench::new(&["requeue", "echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([]));
+    let steps = json!([{"id": "s", "driver": "requeue", "with": {"ms": 300}}, {"id": "e", "driver": "echo"}]);
+    let line = json!({"name": "line", "resource": "app", "context": {"level": {"at": "low"}, "more": 1}, "steps": steps});
+    up.post("/pipelines", &line).is(201);
+    let body = json!({
+        "resource": {"name": "thing", "resource": "app", "pipeline": "line", "spec": {}},
+        "context": {"level.at": "high"},
+    });
+    up.post("/runs", &body).is(201);
+    for run in both(&up) {
+        let run = up.ended(&id(&run));
+        let context = &run["steps"][1]["output"]["context"];
+        assert_eq!(
+            *context,
+            json!({"level": {"at": "high"}, "more": 1}),
+            "{}",
+            run["event"]
+        );
+    }
+}
+
+/// And of one of this machine: the out folder, and that drivers are pinned.
+#[test]
+fn a_resync_has_the_out_folder_and_the_pins_of_the_run_that_asked_for_it() {
+    let bench = Bench::with_steps(
+        &["requeue", "latch"],
+        &[
+            "{id: s, driver: requeue, with: {ms: 1}}",
+            "{id: l, driver: latch}",
+        ],
+    );
+    let unpinned = bench.read("belt.yaml");
+    let pinned = |name: &str| {
+        let digest = Digest::of(&std::fs::read(guest(name)).unwrap());
+        let path = guest(name).display().to_string();
+        format!("  {name}: {{path: {path}, digest: \"{digest}\", grants: {{out: rw}}}}\n")
+    };
+    bench.write(
+        "belt.yaml",
+        format!("drivers:\n{}{}", pinned("requeue"), pinned("latch")),
+    );
+    std::fs::create_dir_all(bench.path("made")).unwrap();
+    std::fs::write(bench.path("made/l.open"), "").unwrap();
+    let said = bench.run(&["--locked", "--out", "made"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let first = bench.latest();
+
+    // Somebody takes the pins away: what was to be pinned is not run.
+    bench.write("belt.yaml", &unpinned);
+    let up = Up::start(&bench);
+    let definition = json!({"name": "app", "schema": {}});
+    up.post("/resource-definitions/apply", &definition).is(201);
+    let shown = up.until("/resources/app/thing", |shown| {
+        shown["resync"]["trouble"].is_string()
+    });
+    assert!(
+        shown["resync"]["trouble"]
+            .as_str()
+            .unwrap()
+            .contains("`--locked` refuses that"),
+        "{shown}"
+    );
+    bench.write(
+        "belt.yaml",
+        format!("drivers:\n{}{}", pinned("requeue"), pinned("latch")),
+    );
+    let again = both(&up).remove(0);
+    assert_eq!(
+        (&again["event"], &again["status"]),
+        (&json!("resync"), &json!("succeeded"))
+    );
+    assert_eq!(again["out"], first["out"]);
+    assert_eq!(again["out"], json!(bench.path("made")));
 }

@@ -45,7 +45,10 @@ pub(super) fn limited(limit: Option<usize>, default: usize) -> Result<usize, Pro
 pub(super) async fn commit(owner: &Shared, batch: Batch) -> Result<bool, Problem> {
     let committed = owner.catalog().commit(batch).await;
     match committed.map_err(OwnerError::from) {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            owner.try_resyncs_again();
+            Ok(true)
+        }
         Err(error) if error.lost_race().is_some() => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! What happens to a run, live: what is durable for everybody, and what is not yet for terminals.
+//! What happens to a run, live, once it is durable.
 //!
 //! Whoever watches reads the store and the log at his own pace, and is told when there is more: a slow one costs the run
 //! nothing, and after a restart he goes on where he was.
@@ -9,7 +9,6 @@ mod tests;
 use super::body::{InPath, InQuery};
 use super::watched::Watched;
 use super::{Problem, Shared};
-use crate::logs::{self, LogLine};
 use crate::owner::OwnerError;
 use crate::records::EventRecord;
 use crate::view::{self, EventView};
@@ -17,11 +16,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use beltline_engine::{Event as RunEvent, Plan, RunId};
+use beltline_engine::{Plan, RunId};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +31,6 @@ const PAGE: usize = 100;
 
 /// How often a silent stream says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// Bytes of a log that are read at once.
-const LOG_BYTES: u64 = 256 << 10;
 
 pub(super) type Frames = BoxStream<'static, Result<Event, Infallible>>;
 
@@ -108,20 +104,20 @@ fn place(id: &str) -> Option<(u64, usize)> {
 }
 
 /// A run whose events are read.
-struct Told {
-    watched: Watched,
-    plan: Arc<Plan>,
+pub(super) struct Told {
+    pub(super) watched: Watched,
+    pub(super) plan: Arc<Plan>,
 }
 
 impl Told {
-    async fn new(owner: &Shared, id: RunId) -> Result<Self, Problem> {
+    pub(super) async fn new(owner: &Shared, id: RunId) -> Result<Self, Problem> {
         // Watched first: what happens while it is loaded is not missed.
         let watched = Watched::new(owner, id);
         let plan = Arc::clone(&owner.stored(id).await?.run.plan);
         Ok(Told { watched, plan })
     }
 
-    async fn events(&self, after: u64) -> Result<Vec<(u64, EventRecord)>, OwnerError> {
+    pub(super) async fn events(&self, after: u64) -> Result<Vec<(u64, EventRecord)>, OwnerError> {
         let runs = self.watched.owner.runs();
         Ok(runs.events_after(self.watched.id, after, PAGE).await?)
     }
@@ -183,125 +179,4 @@ fn frame(event: &EventView) -> Event {
         .id(&event.id)
         .event(&event.event)
         .data(data)
-}
-
-/// How a run goes, for a terminal: events and log lines in one order, as server-sent events
-///
-/// Provisional: what is told here may be gone after a power cut.
-#[utoipa::path(get, path = "/runs/{run}/progress", tag = "runs",
-    params(("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
-    responses((status = 200, description = "events named `event` (an EventView) and `log` (a LogLine)", content_type = "text/event-stream", body = String), Problem))]
-pub(super) async fn progress(
-    State(owner): State<Shared>,
-    InPath(named): InPath<String>,
-) -> Result<Response, Problem> {
-    let id = owner.pick(&named).await?;
-    let reader = Provisional {
-        told: Told::new(&owner, id).await?,
-        revision: 0,
-        log_place: 0,
-        lines: VecDeque::new(),
-        begun: HashSet::new(),
-        is_told: false,
-        waiting: VecDeque::new(),
-    };
-    let frames = stream::unfold(reader, |mut reader| async move {
-        let frame = reader.next().await?;
-        Some((Ok(frame), reader))
-    });
-    Ok(sse(frames.boxed()))
-}
-
-/// Reads what is written and what is said, in the order in which it came about: the lines of an attempt stand between
-/// its start and its end.
-struct Provisional {
-    told: Told,
-    revision: u64,
-    log_place: u64,
-    /// Read and not yet told: their attempt has not been told to have begun.
-    lines: VecDeque<(u64, LogLine)>,
-    /// Attempts that have been told to have begun: their step's id and their number.
-    begun: HashSet<(String, u32)>,
-    /// Whether a fault has been told.
-    is_told: bool,
-    waiting: VecDeque<Event>,
-}
-
-impl Provisional {
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(frame) = self.waiting.pop_front() {
-                return Some(frame);
-            }
-            let marks = self.told.watched.marks().await.ok()?;
-            let records = self.told.events(self.revision).await.ok()?;
-            let records: Vec<_> = records
-                .into_iter()
-                .take_while(|(revision, _)| *revision <= marks.written)
-                .collect();
-            self.read_lines();
-            for (revision, record) in records {
-                self.tell(revision, &record);
-                self.revision = revision;
-            }
-            let is_over = marks.has_failed || marks.has_ended && self.revision >= marks.durable;
-            let begun = std::mem::take(&mut self.begun);
-            self.tell_lines(|line| is_over || begun.contains(&(line.step.clone(), line.attempt)));
-            self.begun = begun;
-            if self.waiting.is_empty() && marks.has_failed && !self.is_told {
-                self.is_told = true;
-                let why = self.told.watched.feed.fault();
-                return Some(Event::default().event("fault").data(why));
-            }
-            if self.waiting.is_empty() && (is_over || !self.told.watched.changed().await) {
-                return None;
-            }
-        }
-    }
-
-    fn read_lines(&mut self) {
-        let (folder, id) = (self.told.watched.owner.state().logs(), self.told.watched.id);
-        loop {
-            let read = logs::read_from(&folder, id, self.log_place, LOG_BYTES);
-            let read = read.unwrap_or_default();
-            let Some((after, _)) = read.last() else {
-                return;
-            };
-            self.log_place = *after;
-            self.lines.extend(read);
-        }
-    }
-
-    fn tell(&mut self, revision: u64, record: &EventRecord) {
-        let plan = Arc::clone(&self.told.plan);
-        let views = view::events(&plan, revision, record);
-        for (event, view) in record.events.iter().zip(views) {
-            if let RunEvent::AttemptEnded { step, attempt, .. } = event {
-                let id = plan.steps.get(*step as usize).map(|step| step.id.clone());
-                let ended = (id.unwrap_or_default(), *attempt);
-                self.tell_lines(|line| (&line.step, line.attempt) == (&ended.0, ended.1));
-                self.begun.remove(&ended);
-            }
-            if let (RunEvent::AttemptStarted { attempt, .. }, Some(step)) = (event, &view.step) {
-                self.begun.insert((step.clone(), *attempt));
-            }
-            let data = serde_json::to_string(&view).unwrap_or_default();
-            let frame = Event::default().id(&view.id).event("event");
-            self.waiting.push_back(frame.data(data));
-        }
-    }
-
-    fn tell_lines(&mut self, which: impl Fn(&LogLine) -> bool) {
-        let lines = std::mem::take(&mut self.lines);
-        let lines = lines.into_iter();
-        let (told, kept): (VecDeque<_>, VecDeque<_>) = lines.partition(|(_, line)| which(line));
-        self.lines = kept;
-        self.waiting.extend(told.iter().map(|(place, line)| {
-            let data = serde_json::to_string(line).unwrap_or_default();
-            Event::default()
-                .id(place.to_string())
-                .event("log")
-                .data(data)
-        }));
-    }
 }

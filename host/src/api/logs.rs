@@ -1,14 +1,17 @@
 //! What drivers said: stored and live in one order, in our words for a run and in Conveyor's where it has routes.
 
+mod array;
+
 use super::body::{InPath, InQuery, Json};
 use super::events::{AfterQuery, Frames, after, sse};
 use super::idempotency::{Kept, Key, Keyed, once};
 use super::watched::Watched;
 use super::{Problem, Shared};
-use crate::logs::{self, LogLine, LogSink, RunLog};
+use crate::logs::{self, LogLine, LogSink, Page, RunLog};
 use crate::owner::{OwnerError, blocking};
 use crate::runs::StoredRun;
 use crate::said::{self, LINE_BYTES_MAX};
+use array::{Items, array};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::Event;
@@ -19,17 +22,15 @@ use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-
-/// Bytes of a log that are read at once.
-const BYTES: u64 = 256 << 10;
 
 /// The latest runs whose logs one request looks at.
 const RUNS_MAX: usize = 100;
 
 /// Bytes of logs that one request reads, and up to which a run's log takes lines from clients: four times what an attempt
-/// may say where nothing else is set. Each client that asks has us hold it in memory, as lines and as JSON.
+/// may say where nothing else is set.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Lines of one answer.
@@ -102,9 +103,21 @@ pub(super) async fn of_run(
         let follow = Followed::new(&owner, stored.run.id, place.unwrap_or(0));
         return Ok(sse(follow.frames(fits, frame)));
     }
-    let mut lines = read(&owner, stored.run.id).await?;
-    lines.retain(fits);
-    Ok(axum::Json(lines).into_response())
+    let pages = logs::pages(owner.state().logs(), stored.run.id, 0);
+    array(pages.map(move |page| items(page, |line| fits(line).then(|| json(line))))).await
+}
+
+/// What becomes of a page's lines.
+fn items(
+    page: Result<Page, logs::LogError>,
+    mut item: impl FnMut(&LogLine) -> Option<String>,
+) -> Items {
+    let lines = page?.lines.into_iter();
+    Ok(lines.filter_map(|(_, line)| item(&line)).collect())
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("lines have string keys")
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
@@ -130,12 +143,6 @@ fn check_step(stored: &StoredRun, step: &str) -> Result<(), Problem> {
     )))
 }
 
-async fn read(owner: &Shared, id: RunId) -> Result<Vec<LogLine>, Problem> {
-    let folder = owner.state().logs();
-    let read = blocking(move || logs::read(&folder, id)).await?;
-    Ok(read.map_err(OwnerError::from)?)
-}
-
 /// Lines that are there, as Conveyor has them
 ///
 /// Of the latest 100 runs the latest 16 MiB, whichever of them fit, and of those at most 10,000 lines.
@@ -144,47 +151,96 @@ async fn read(owner: &Shared, id: RunId) -> Result<Vec<LogLine>, Problem> {
 pub(super) async fn find(
     State(owner): State<Shared>,
     InQuery(query): InQuery<LogsQuery>,
-) -> Result<axum::Json<Vec<ConveyorLog>>, Problem> {
+) -> Result<Response, Problem> {
     let ids = match &query.runid {
         Some(named) => named.parse().into_iter().collect(),
         None => owner.runs().latest(RUNS_MAX).await?,
     };
     // Latest first: what is over a limit is the oldest.
-    let (mut found, mut bytes_left) = (Vec::new(), LOG_BYTES_MAX);
+    let (mut parts, mut lines_left, mut bytes_left) = (Vec::new(), LINES_MAX, LOG_BYTES_MAX);
     for id in ids {
-        if found.len() >= LINES_MAX || bytes_left == 0 {
+        if lines_left == 0 || bytes_left == 0 {
             break;
         }
         let Some(stored) = owner.runs().load(id).await? else {
             continue;
         };
-        if query
-            .pipeline
-            .as_ref()
-            .is_some_and(|name| *name != stored.record.pipeline)
-        {
+        let is_of_pipeline = |name: &String| *name == stored.record.pipeline;
+        if !query.pipeline.as_ref().is_none_or(is_of_pipeline) {
             continue;
         }
-        let said = Said::of(&stored);
-        let folder = owner.state().logs();
-        let read = move || {
-            let bytes = logs::bytes(&folder, id);
-            let lines = logs::read_last(&folder, id, bytes_left);
-            lines.map(|lines| (bytes, lines))
+        let part = Part {
+            folder: owner.state().logs(),
+            id,
+            said: Said::of(&stored),
+            driver: query.driver.clone(),
+            bytes_max: bytes_left,
         };
-        let (bytes, lines) = blocking(read).await?.map_err(OwnerError::from)?;
+        let counted = blocking(move || part.count().map(|count| (part, count)));
+        let (part, Count { bytes, lines }) = counted.await?.map_err(OwnerError::from)?;
+        parts.push((part, lines.saturating_sub(lines_left)));
         bytes_left = bytes_left.saturating_sub(bytes);
-        let lines = lines.iter().rev().map(|line| said.line(line));
-        let of_driver = |line: &ConveyorLog| {
-            query
-                .driver
-                .as_ref()
-                .is_none_or(|driver| line.driver == *driver)
-        };
-        found.extend(lines.filter(of_driver));
+        lines_left = lines_left.saturating_sub(lines);
     }
-    found.truncate(LINES_MAX);
-    Ok(axum::Json(found.into_iter().rev().collect()))
+    let oldest_first = parts.into_iter().rev();
+    array(oldest_first.flat_map(|(part, skip)| part.items(skip))).await
+}
+
+/// The last lines of a run's log, as Conveyor has them.
+struct Part {
+    folder: PathBuf,
+    id: RunId,
+    said: Said,
+    /// Only those of this driver.
+    driver: Option<String>,
+    bytes_max: u64,
+}
+
+struct Count {
+    /// Of the whole log.
+    bytes: u64,
+    /// Of the part.
+    lines: usize,
+}
+
+impl Part {
+    fn pages(&self) -> impl Iterator<Item = Result<Page, logs::LogError>> + Send + use<> {
+        let begin = logs::bytes(&self.folder, self.id).saturating_sub(self.bytes_max);
+        logs::pages(self.folder.clone(), self.id, begin)
+    }
+
+    fn line(&self, line: &LogLine) -> Option<ConveyorLog> {
+        let line = self.said.line(line);
+        let is_of_driver = |driver: &String| *driver == line.driver;
+        let fits = self.driver.as_ref().is_none_or(is_of_driver);
+        fits.then_some(line)
+    }
+
+    fn count(&self) -> Result<Count, logs::LogError> {
+        let bytes = logs::bytes(&self.folder, self.id);
+        let mut lines = 0;
+        for page in self.pages() {
+            let fitting = page?
+                .lines
+                .iter()
+                .filter_map(|(_, line)| self.line(line))
+                .count();
+            lines += fitting;
+        }
+        Ok(Count { bytes, lines })
+    }
+
+    /// Without the first so many lines.
+    fn items(self, mut skip: usize) -> impl Iterator<Item = Items> + Send {
+        self.pages().map(move |page| {
+            items(page, |line| {
+                let line = self.line(line)?;
+                let is_skipped = skip > 0;
+                skip = skip.saturating_sub(1);
+                (!is_skipped).then(|| json(&line))
+            })
+        })
+    }
 }
 
 /// Append a line to a run's log, as Conveyor's drivers do
@@ -354,11 +410,14 @@ impl Followed {
             let is_carried = self.watched.owner.is_carried(self.watched.id);
             let marks = self.watched.marks().await.ok()?;
             let (folder, id) = (self.watched.owner.state().logs(), self.watched.id);
-            let read = logs::read_from(&folder, id, self.place, BYTES).unwrap_or_default();
-            self.place = read.last().map_or(self.place, |(after, _)| *after);
-            self.waiting.extend(read);
+            // A log that cannot be read has no more to tell.
+            let page = logs::page(&folder, id, self.place).ok();
+            let page = page.filter(|page| page.after > self.place);
             let is_over = marks.has_ended || marks.has_failed || !is_carried;
-            if self.waiting.is_empty() && (is_over || !self.watched.changed().await) {
+            if let Some(page) = page {
+                self.place = page.after;
+                self.waiting.extend(page.lines);
+            } else if is_over || !self.watched.changed().await {
                 return None;
             }
         }

@@ -7,8 +7,10 @@ use super::places::Places;
 use super::schemas::{ResourceForm, ShownResource};
 use super::{Problem, Shared};
 use crate::catalog::{ResourceRecord, keep_resource, remove_resource};
+use crate::clock::rfc3339;
 use crate::documents::{Document, Resource};
 use crate::owner::{Accepted, Named, OwnerError, RunOrder};
+use crate::records::ResyncRecord;
 use crate::runs::driver_results;
 use crate::store::Batch;
 use axum::Json;
@@ -210,6 +212,9 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
     let (kind, name) = (&record.resource.resource, &record.resource.name);
     let answers = owner.runs().answers(kind, name, record.since).await?;
     answer(&mut shown, answers);
+    if let Some((resync, _)) = owner.runs().resync(kind, name).await? {
+        shown.insert("resync".to_owned(), resync_view(resync));
+    }
     let Some(id) = record.run else {
         return Ok(shown.into());
     };
@@ -222,6 +227,15 @@ async fn view_of(owner: &Shared, record: ResourceRecord) -> Result<Value, Proble
     shown.insert("last_run".to_owned(), last_run);
     answer(&mut shown, results);
     Ok(shown.into())
+}
+
+/// When a run of the resource is to begin by itself, for which run, and why it could not where its time has come.
+fn resync_view(record: ResyncRecord) -> Value {
+    let mut view = json!({"at": rfc3339(record.at_ms), "asked_by": record.run.to_string()});
+    if let (Some(trouble), Value::Object(fields)) = (record.trouble, &mut view) {
+        fields.insert("trouble".to_owned(), trouble.into());
+    }
+    view
 }
 
 fn answer(shown: &mut Map<String, Value>, answers: Map<String, Value>) {

@@ -38,8 +38,8 @@ struct Applied {
 pub(super) fn apply(args: &ApplyArgs) -> Result<ExitCode, Stop> {
     let documents = read_files(&args.files)?;
     for config in &documents.configs {
-        output::notice(&format!(
-            "note: {} is the operator's, who gives it to `belt up`; it is not applied",
+        output::note(&format!(
+            "{} is the operator's, who gives it to `belt up`; it is not applied",
             config.file()
         ));
     }
@@ -91,7 +91,7 @@ fn one(
     value: &impl Serialize,
 ) -> Result<Applied, Stop> {
     let was = found(connection, path)?;
-    block_on(connection.client.post::<Value>(post, value, &[]))?;
+    block_on(connection.client.post::<Value>(post, value))?;
     let is = found(connection, path)?;
     Ok(Applied {
         what,
@@ -121,11 +121,16 @@ fn resource(
     value: &impl Serialize,
 ) -> Result<Applied, Stop> {
     let path = format!("/resources/{kind}/{name}");
-    let payload = Payload::Json(json(value));
-    let answer = block_on(connection.client.send(Method::PUT, &path, &[], payload))?;
+    let ask = async || {
+        let payload = Payload::Json(json(value));
+        let client = &connection.client;
+        client.send(Method::PUT, &path, &[], payload).await
+    };
+    // Of what is there already no second run comes: it can be asked again.
+    let answer = block_on(connection.client.repeat(ask))?;
     let (answer, is_there) = match answer.status {
         StatusCode::NOT_FOUND => {
-            let made: Value = block_on(connection.client.post("/resources", value, &[]))?;
+            let made: Value = block_on(connection.client.post("/resources", value))?;
             (made, false)
         }
         _ => (block_on(answer.json::<Value>())?, true),

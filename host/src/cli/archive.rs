@@ -10,9 +10,10 @@ use crate::workspaces::{PackError, pack};
 use anyhow::Context;
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
-use futures::stream;
+use futures::{TryStreamExt, stream};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek};
+use std::io::{self, BufWriter};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Bytes that are read and sent at once.
@@ -21,7 +22,7 @@ const PIECE: usize = 64 << 10;
 /// Packs a directory and sends it, unless the server has it.
 pub(super) fn send(connection: &Connection, folder: &Path) -> Result<Digest, Stop> {
     // It has no name, so that nothing of it stays, however this ends.
-    let mut archive = unnamed()
+    let archive = unnamed()
         .context("cannot make a temporary file")
         .map_err(Stop::fault)?;
     let packed = pack(folder, BufWriter::new(&archive)).map_err(|error| {
@@ -31,10 +32,10 @@ pub(super) fn send(connection: &Connection, folder: &Path) -> Result<Digest, Sto
         }
     })?;
     let path = format!("/workspaces/{}", packed.digest);
-    let there = connection
-        .client
-        .send(Method::GET, &path, &[], Payload::None);
-    if block_on(there)?.status == StatusCode::NO_CONTENT {
+    let client = &connection.client;
+    let is_there =
+        client.repeat(async || client.send(Method::GET, &path, &[], Payload::None).await);
+    if block_on(is_there)?.status == StatusCode::NO_CONTENT {
         return Ok(packed.digest);
     }
     let (files, bytes) = (packed.entries, text::size(packed.bytes));
@@ -42,18 +43,11 @@ pub(super) fn send(connection: &Connection, folder: &Path) -> Result<Digest, Sto
         "sending {} as {bytes}, {files} entries",
         folder.display()
     ));
-    archive
-        .rewind()
-        .context("cannot read a temporary file")
-        .map_err(Stop::fault)?;
-    let sent = block_on(async {
-        let payload = Payload::Stream("application/gzip", Box::pin(pieces(archive)));
-        let answer = connection
-            .client
-            .send(Method::PUT, &path, &[], payload)
-            .await?;
-        answer.successful().await.map(drop)
-    });
+    let sent = block_on(client.repeat(async || {
+        let payload = Payload::Stream("application/gzip", Box::pin(pieces(&archive)));
+        let answer = client.send(Method::PUT, &path, &[], payload);
+        answer.await?.successful().await.map(drop)
+    }));
     sent.map_err(|error: ClientError| error.into())
         .map(|()| packed.digest)
 }
@@ -65,11 +59,17 @@ fn unnamed() -> io::Result<File> {
     Ok(file.into())
 }
 
-fn pieces(file: File) -> impl futures::Stream<Item = io::Result<Bytes>> + Send {
-    stream::try_unfold(file, |mut file| async move {
-        let mut piece = vec![0; PIECE];
-        let read = file.read(&mut piece)?;
-        piece.truncate(read);
-        Ok((read > 0).then(|| (Bytes::from(piece), file)))
-    })
+/// All of a file, from its begin on.
+fn pieces(file: &File) -> impl futures::Stream<Item = io::Result<Bytes>> + Send + use<> {
+    let begin = file.try_clone().map(|file| (file, 0));
+    stream::once(std::future::ready(begin))
+        .map_ok(|begin| {
+            stream::try_unfold(begin, |(file, at)| async move {
+                let mut piece = vec![0; PIECE];
+                let read = file.read_at(&mut piece, at)?;
+                piece.truncate(read);
+                Ok((read > 0).then(|| (Bytes::from(piece), (file, at + read as u64))))
+            })
+        })
+        .try_flatten()
 }

@@ -124,7 +124,7 @@ impl Place {
         let token_file = token_file.or_else(|| of_environment(TOKEN_FILE).map(PathBuf::from));
         let token = token_file.as_deref().map(read_token).transpose()?;
         Ok(Some(Connection {
-            client: Client::of_server(&url, token)?,
+            client: Client::of_server(&url, token)?.waiting(Arc::new(output::note)),
             folder: None,
             owned: None,
         }))
@@ -306,7 +306,7 @@ fn tell(format: Format) -> Tell {
     Arc::new(move |notice: Notice| match notice {
         Notice::Compiling(_) if format != Format::Text => {}
         Notice::Compiling(_) => output::notice(&notice.to_string()),
-        Notice::Allocation(_) | Notice::Cache { .. } => output::notice(&format!("note: {notice}")),
+        Notice::Allocation(_) | Notice::Cache { .. } => output::note(&notice.to_string()),
     })
 }
 
@@ -314,12 +314,12 @@ fn host_settings(config: &Config) -> HostSettings {
     let cache = Cache::default_path().and_then(|path| Cache::open(&path));
     if let Err(error) = &cache {
         let error = text::chain(error);
-        output::notice(&format!("note: compiled code is not cached: {error}"));
+        output::note(&format!("compiled code is not cached: {error}"));
     }
     HostSettings {
         guest_memory: config.guest_memory,
         cache: cache.ok(),
-        compiler: Some(Compiler::this_executable()),
+        compiler: Some(Compiler::this_executable(config.compile.into())),
     }
 }
 
@@ -389,8 +389,8 @@ impl Owned {
             // Its own has ended, though that may not be in the books yet.
             let others = self.owner.carries_beside(own.parse().ok());
             if others > 0 {
-                output::notice(&format!(
-                    "note: {others} more runs of others are carried here; waiting for their end"
+                output::note(&format!(
+                    "{others} more runs of others are carried here; waiting for their end"
                 ));
             }
             block_on(self.owner.until_idle());
@@ -411,9 +411,7 @@ impl Owned {
         }
         if let Some(failure) = self.owner.store().compaction_failure() {
             let failure = anyhow::Error::new(failure);
-            output::notice(&format!(
-                "warning: the state could not give back space: {failure:#}"
-            ));
+            output::warning(&format!("the state could not give back space: {failure:#}"));
         }
         if let Some(runs) = self.runs.take() {
             runs.shutdown_background();

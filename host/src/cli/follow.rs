@@ -32,9 +32,10 @@ pub(super) fn follow(
     format: Format,
 ) -> Result<RunView, Stop> {
     let progress = Progress::new(run, format);
-    let mut told = run.since.map(Told::since).unwrap_or_default();
+    // The id of the last that was told, so that nothing is told twice after the way to the run has changed.
+    let mut last = run.since.map(SinceView::id);
     loop {
-        match block_on(watch(connection, &run.run, &progress, &mut told)) {
+        match block_on(watch(connection, &run.run, &progress, &mut last)) {
             Ok(()) => break,
             Err(stop)
                 if stop.is_unreachable() && connection.is_local() && connection.owned.is_none() =>
@@ -65,8 +66,8 @@ fn take_over(connection: &mut Connection, run: &str, format: Format) -> Result<(
         // It had ended, and its owner after it.
         Ok(answer) if answer.status == StatusCode::OK => Ok(()),
         Ok(_) => {
-            output::notice(&format!(
-                "note: the owner of the state is gone; run {run} goes on"
+            output::note(&format!(
+                "the owner of the state is gone; run {run} goes on"
             ));
             Ok(())
         }
@@ -76,49 +77,16 @@ fn take_over(connection: &mut Connection, run: &str, format: Format) -> Result<(
     }
 }
 
-/// What has been told already, so that nothing is told twice after the way to the run has changed.
-#[derive(Default)]
-struct Told {
-    event: (u64, u64),
-    line: u64,
-}
-
-impl Told {
-    fn since(since: SinceView) -> Self {
-        Told {
-            event: (since.revision, u64::MAX),
-            line: since.log_bytes,
-        }
-    }
-
-    fn is_new_event(&mut self, id: &str) -> bool {
-        let parts = id.split_once('.');
-        let numbers = parts.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        let id = numbers.unwrap_or_default();
-        let is_new = id > self.event;
-        self.event = self.event.max(id);
-        is_new
-    }
-
-    fn is_new_line(&mut self, id: &str) -> bool {
-        let place = id.parse().unwrap_or_default();
-        let is_new = place > self.line;
-        self.line = self.line.max(place);
-        is_new
-    }
-}
-
 async fn watch(
     connection: &Connection,
     run: &str,
     progress: &Progress,
-    told: &mut Told,
+    last: &mut Option<String>,
 ) -> Result<(), Stop> {
     let mut signals = Signals::new()?;
     let client = &connection.client;
-    let mut stream = client
-        .stream(&format!("/runs/{run}/progress"), None)
-        .await?;
+    let path = format!("/runs/{run}/progress");
+    let mut stream = client.stream(&path, last.as_deref()).await?;
     let mut look = tokio::time::interval(LOOK);
     let mut asked = 0_u32;
     let mut has_ended = false;
@@ -126,10 +94,13 @@ async fn watch(
         tokio::select! {
             event = next(&mut stream) => match event? {
                 Some(Now::Fault(why)) => return Err(Stop::fault(anyhow::Error::msg(why))),
-                Some(told_now) => has_ended |= show(told_now, progress, told),
+                Some(now) => {
+                    has_ended |= show(&now, progress);
+                    *last = stream.last().map(str::to_owned);
+                }
                 None if has_ended => return Ok(()),
                 // The owner has left the run: it is shutting down.
-                None => return Err(Stop::unreachable()),
+                None => stream.again(ClientError::left(client.place())).await?,
             },
             () = signals.next() => {
                 asked += 1;
@@ -138,7 +109,7 @@ async fn watch(
                 }
                 let ask = json!({"force": asked > 1});
                 let path = format!("/runs/{run}/cancel");
-                let asked_for = client.post::<Value>(&path, &ask, &[]);
+                let asked_for = client.post::<Value>(&path, &ask);
                 match tokio::time::timeout(ASK_TIME_MAX, asked_for).await {
                     // It may have ended meanwhile: then there is nobody left to ask. Or nobody looks up: then one more
                     // Ctrl-C leaves it behind.
@@ -166,8 +137,8 @@ fn leave(why: &str) -> ! {
 
 enum Now {
     Fault(String),
-    Event(String, Box<EventView>),
-    Line(String, LogLine),
+    Event(Box<EventView>),
+    Line(LogLine),
     Other,
 }
 
@@ -175,30 +146,25 @@ async fn next(stream: &mut Stream) -> Result<Option<Now>, Stop> {
     let Some(event) = stream.next().await? else {
         return Ok(None);
     };
-    let id = event.id;
     Ok(Some(match event.name.as_str() {
-        "event" => serde_json::from_str(&event.data)
-            .map_or(Now::Other, |view| Now::Event(id, Box::new(view))),
+        "event" => {
+            serde_json::from_str(&event.data).map_or(Now::Other, |view| Now::Event(Box::new(view)))
+        }
         "fault" => Now::Fault(event.data),
-        "log" => serde_json::from_str(&event.data).map_or(Now::Other, |line| Now::Line(id, line)),
+        "log" => serde_json::from_str(&event.data).map_or(Now::Other, Now::Line),
         _ => Now::Other,
     }))
 }
 
 /// Shows it, and says whether it was the run's end.
-fn show(now: Now, progress: &Progress, told: &mut Told) -> bool {
+fn show(now: &Now, progress: &Progress) -> bool {
     match now {
-        Now::Event(id, event) => {
-            let is_new = told.is_new_event(&id);
-            if is_new {
-                progress.event(&event);
-            }
-            is_new && event.event == "run_ended"
+        Now::Event(event) => {
+            progress.event(event);
+            event.event == "run_ended"
         }
-        Now::Line(id, line) => {
-            if told.is_new_line(&id) {
-                progress.line(&line);
-            }
+        Now::Line(line) => {
+            progress.line(line);
             false
         }
         Now::Fault(_) | Now::Other => false,

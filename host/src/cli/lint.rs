@@ -51,8 +51,8 @@ fn read(files: &[PathBuf]) -> Result<Documents, Diagnostics> {
     let (there, missing): (Vec<_>, Vec<_>) = beside.into_iter().partition(|path| path.exists());
     for path in missing {
         let path = path.display();
-        output::notice(&format!(
-            "note: there is no `{path}`, so the drivers of that pipeline are unchecked"
+        output::note(&format!(
+            "there is no `{path}`, so the drivers of that pipeline are unchecked"
         ));
     }
     documents::read_files(&[files, &there].concat())

@@ -6,7 +6,7 @@ use super::follow::follow;
 use super::stop::{Stop, exit_code};
 use super::{Format, output, print};
 use crate::api::{LocalRun, NewRun};
-use crate::client::ClientError;
+use crate::client::{ClientError, new_key};
 use crate::documents::{
     Config, Definition, Document, Documents, Override, Pipeline, Resource, apply_overrides,
     check_run, read_files,
@@ -16,10 +16,14 @@ use crate::state::StateFolder;
 use crate::view::RunView;
 use crate::wasm::WasmHost;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use uuid::Uuid;
+
+/// What `--help` says beside its arguments.
+pub(super) const HELP: &str = "Where another process owns the state folder it carries the run, and where that dies this \
+command takes its place: runs go on that somebody follows, others are cut off, and `belt runs resume` has them go on. \
+A server that is started again is waited for.";
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -116,7 +120,7 @@ fn to_folder(args: &RunArgs) -> Result<(Connection, Written, NewRun), Stop> {
             owned.broker = block_on(args.broker.connect(&owned.owner, &state))?;
         }
         None if args.broker.is_given() => {
-            output::notice("note: another process owns the state, and its broker is taken");
+            output::note("another process owns the state, and its broker is taken");
         }
         None => {}
     }
@@ -141,33 +145,25 @@ fn begin(
     order: &NewRun,
     format: Format,
 ) -> Result<RunView, Stop> {
-    let key = [("idempotency-key", Uuid::now_v7().to_string())];
+    let key = new_key();
     loop {
         let client = connection.client.clone();
         let begun: Result<RunView, ClientError> = block_on(async {
             for definition in &written.definitions {
                 let path = "/resource-definitions/apply";
-                client.post::<Value>(path, &definition.value, &[]).await?;
+                client.post::<Value>(path, &definition.value).await?;
             }
-            client.post("/runs", order, &key).await
+            let key = Some(key.clone());
+            client.post_under(key, "/runs", order).await
         });
         match begun {
             Err(error)
-                if is_ending(&error) && connection.is_local() && connection.owned.is_none() =>
+                if error.is_absence() && connection.is_local() && connection.owned.is_none() =>
             {
                 connection.again(format)?;
             }
             done => return Ok(done?),
         }
-    }
-}
-
-/// Whether the owner is gone or about to go.
-fn is_ending(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } => true,
-        ClientError::Problem(problem) => problem.status == 503,
-        ClientError::Foreign { .. } | ClientError::Address(_) => false,
     }
 }
 
@@ -179,7 +175,7 @@ pub(super) fn say(run: &RunView, format: Format) {
         }
     }
     for note in &run.notes {
-        output::notice(&format!("note: {note}"));
+        output::note(note);
     }
 }
 
@@ -245,6 +241,8 @@ impl Written {
                 workspace: args.workspace.clone(),
                 archive: None,
                 out: args.out.clone(),
+                set: Map::new(),
+                locked: args.locked,
                 rerun_of: None,
             },
             state,

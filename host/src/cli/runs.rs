@@ -174,8 +174,8 @@ pub(super) fn runs(verb: RunsVerb) -> Result<ExitCode, Stop> {
 }
 
 fn say_cut_off(run: &str) {
-    output::notice(&format!(
-        "note: run {run} was cut off; `belt runs resume {run}` goes on with it"
+    output::note(&format!(
+        "run {run} was cut off; `belt runs resume {run}` goes on with it"
     ));
 }
 

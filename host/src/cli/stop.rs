@@ -71,16 +71,6 @@ impl Stop {
         matches!(self.cause, Cause::NoRuns)
     }
 
-    /// Whoever was asked is gone.
-    pub(super) fn unreachable() -> Self {
-        Stop {
-            cause: Cause::Unreachable,
-            ..Stop::fault(anyhow::anyhow!(
-                "the owner of the run is gone; it can be resumed"
-            ))
-        }
-    }
-
     /// Whether whoever was asked is gone.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self.cause, Cause::Unreachable)
@@ -104,14 +94,12 @@ impl Stop {
     /// Says why on stderr, causes and all, and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         match self.error.downcast_ref::<Diagnostics>() {
-            Some(diagnostics) => output::notice(&diagnostics.to_string()),
-            None => output::notice(&format!("{ERROR}error:{ERROR:#} {:#}", self.error)),
+            Some(diagnostics) => output::invalid(diagnostics),
+            None => output::error(&format!("{:#}", self.error)),
         }
         ExitCode::from(self.code)
     }
 }
-
-const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// The exit code of a run that is as it is.
 pub(super) fn exit_code(status: RunStatus) -> ExitCode {

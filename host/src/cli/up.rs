@@ -4,7 +4,7 @@ use super::broker::BrokerArgs;
 use super::connection::{Owned, block_on, read_token, settings};
 use super::signals::Signals;
 use super::stop::Stop;
-use super::{Format, output};
+use super::{Format, log, output};
 use crate::api::{Listening, OwnerView};
 use crate::client::Client;
 use crate::clock;
@@ -42,7 +42,7 @@ pub(super) struct UpArgs {
     /// How long runs under way may go on after SIGTERM or Ctrl-C; then they are left as they are, to be resumed
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = crate::documents::parse_duration)]
     drain: Duration,
-    /// Log lines as JSON
+    /// Every line on stderr as a JSON object: `timestamp`, `level`, `message`, `target`, and fields of their own
     #[arg(long)]
     log_json: bool,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(super) struct UpArgs {
 }
 
 pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Stop> {
-    start_log(args.log_json);
+    log::start(args.log_json);
     let token = args.token_file.as_deref().map(read_token).transpose()?;
     if token.is_none() && !args.listen.ip().is_loopback() {
         return Err(Stop::invalid(anyhow::anyhow!(
@@ -161,22 +161,4 @@ async fn until_signal(owner: &Arc<Owner>, mut signals: Signals, drain: Duration)
         _ = tokio::time::timeout(drain, owner.until_quiet()) => {}
     }
     tracing::info!(left = owner.carries(), "down");
-}
-
-/// Log lines on stderr, one for each event; `RUST_LOG` says how much.
-fn start_log(is_json: bool) {
-    use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,beltline=info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match is_json {
-        true => log.json().flatten_event(true).try_init(),
-        false => log
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init(),
-    };
-    // Only a second call in one process fails, and then there is one.
-    let _ = started;
 }

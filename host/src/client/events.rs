@@ -1,18 +1,28 @@
 //! Server-sent events, as a client reads them.
 
-use super::ClientError;
+use super::{Client, ClientError};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use std::time::Duration;
 
 /// The longest event.
 const EVENT_BYTES_MAX: usize = 8 << 20;
 
+/// After so long without a word, three signs of life, the other end is taken for gone.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
 /// Events as they come.
 pub struct Stream {
+    client: Client,
+    path: String,
+    /// The id of the last event that came, or of the one after which the stream began.
+    last: Option<String>,
     body: BoxStream<'static, Result<Bytes, String>>,
     place: String,
     read: Vec<u8>,
+    /// Whether anything came since it was opened.
+    has_come: bool,
 }
 
 /// One event.
@@ -26,20 +36,72 @@ pub struct Incoming {
     pub data: String,
 }
 
-impl Stream {
-    pub(super) fn new(body: BoxStream<'static, Result<Bytes, String>>, place: String) -> Self {
-        Stream {
-            body,
-            place,
+impl Client {
+    /// The stream of events at that path, after the one of that id. One that breaks off is opened again after the last that
+    /// came, where the client waits for its server.
+    ///
+    /// # Errors
+    /// Every [`ClientError`].
+    pub async fn stream(&self, path: &str, after: Option<&str>) -> Result<Stream, ClientError> {
+        let answer = self.open(path, after).await?;
+        Ok(Stream {
+            client: self.clone(),
+            path: path.to_owned(),
+            last: after.map(str::to_owned),
+            body: answer.body,
+            place: answer.place,
             read: Vec::new(),
-        }
+            has_come: false,
+        })
     }
+}
 
+impl Stream {
     /// The next one; `None` where the stream has come to its proper end.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`] where it broke off.
+    /// [`ClientError::Unreachable`] where it broke off, and what opening it again comes to.
     pub async fn next(&mut self) -> Result<Option<Incoming>, ClientError> {
+        loop {
+            match self.next_here().await {
+                Ok(None) => return Ok(None),
+                Ok(Some(event)) => {
+                    self.has_come = true;
+                    if !event.id.is_empty() {
+                        self.last = Some(event.id.clone());
+                    }
+                    return Ok(Some(event));
+                }
+                Err(error) => self.again(error).await?,
+            }
+        }
+    }
+
+    /// Opens it again after the last event that came, where the client waits for its server.
+    ///
+    /// # Errors
+    /// Every [`ClientError`]; `error` where it does not wait, or somebody wants a stop.
+    pub async fn again(&mut self, error: ClientError) -> Result<(), ClientError> {
+        let may = match &self.client.patience {
+            None => false,
+            Some(patience) => self.has_come || patience.rest().await,
+        };
+        if !may {
+            return Err(error);
+        }
+        let answer = self.client.open(&self.path, self.last.as_deref()).await?;
+        self.body = answer.body;
+        self.read.clear();
+        self.has_come = false;
+        Ok(())
+    }
+
+    /// The id of the last event that came.
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+
+    async fn next_here(&mut self) -> Result<Option<Incoming>, ClientError> {
         loop {
             if let Some(end) = self.read.windows(2).position(|two| two == b"\n\n") {
                 let rest = self.read.split_off(end + 2);
@@ -57,10 +119,11 @@ impl Stream {
             if self.read.len() > EVENT_BYTES_MAX {
                 return Err(broken("an event is too long".to_owned()));
             }
-            match self.body.next().await {
-                None => return Ok(None),
-                Some(Ok(piece)) => self.read.extend_from_slice(&piece),
-                Some(Err(why)) => return Err(broken(why)),
+            match tokio::time::timeout(SILENCE_MAX, self.body.next()).await {
+                Err(_) => return Err(broken("it has fallen silent".to_owned())),
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(piece))) => self.read.extend_from_slice(&piece),
+                Ok(Some(Err(why))) => return Err(broken(why)),
             }
         }
     }

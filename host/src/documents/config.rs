@@ -63,12 +63,48 @@ pub struct Config {
         with = "optional_size_text"
     )]
     pub guest_memory: Option<u64>,
+    /// What compiling one driver may use.
+    #[serde(default, skip_serializing_if = "Compile::is_default")]
+    pub compile: Compile,
     /// How many runs may be there that have not ended; further ones are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<u64>,
     /// How long runs are kept that have ended.
     #[serde(default, skip_serializing_if = "Retention::is_default")]
     pub retention: Retention,
+}
+
+/// What compiling one driver may use; `None` stands for the sandbox's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compile {
+    /// Memory that the compiler can write to, in bytes.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_size_text"
+    )]
+    pub memory: Option<u64>,
+    /// CPU time, held to the second.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_duration_text"
+    )]
+    pub cpu: Option<Duration>,
+    /// Wall time.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_duration_text"
+    )]
+    pub time: Option<Duration>,
+}
+
+impl Compile {
+    fn is_default(&self) -> bool {
+        *self == Compile::default()
+    }
 }
 
 /// How long runs are kept that have ended: as long as both say so.
@@ -298,6 +334,7 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Config> {
         "guest_memory",
         fields::size(64 << 20, GUEST_MEMORY_BYTES_MAX),
     );
+    let compile = fields.optional("compile", read_compile);
     let queue = fields.optional("queue", fields::whole(1, RUNS_MAX));
     let retention = fields.optional("retention", read_retention);
     fields.finish(CONFIG_HINTS);
@@ -313,9 +350,21 @@ pub(super) fn read(node: &Node, report: &Report) -> Option<Config> {
     Some(Config {
         drivers,
         guest_memory,
+        compile: compile.unwrap_or_default(),
         queue,
         retention: retention.unwrap_or_default(),
     })
+}
+
+fn read_compile(node: &Node, report: &Report) -> Option<Compile> {
+    let mut fields = Fields::open("`compile`", node, report)?;
+    let compile = Compile {
+        memory: fields.optional("memory", fields::size(64 << 20, GUEST_MEMORY_BYTES_MAX)),
+        cpu: fields.optional("cpu", fields::timeout),
+        time: fields.optional("time", fields::timeout),
+    };
+    fields.finish(&[]);
+    Some(compile)
 }
 
 fn read_retention(node: &Node, report: &Report) -> Option<Retention> {

@@ -130,6 +130,35 @@ impl OwnerError {
         OwnerError::Resource(vec![Misfit { pointer, why }])
     }
 
+    /// Whether it stays as it is until somebody changes something.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            OwnerError::Resource(_)
+            | OwnerError::Config(_)
+            | OwnerError::Override(_)
+            | OwnerError::Field { .. }
+            | OwnerError::Pipeline { .. }
+            | OwnerError::NotFound { .. }
+            | OwnerError::NoRun(_)
+            | OwnerError::Exists { .. }
+            | OwnerError::Conflict(_)
+            | OwnerError::Inspect(_) => true,
+            OwnerError::Launch(error) => !error.is_fault(),
+            OwnerError::Unready
+            | OwnerError::Contended
+            | OwnerError::Repeated
+            | OwnerError::Full { .. }
+            | OwnerError::Closed
+            | OwnerError::State(_)
+            | OwnerError::Runs(_)
+            | OwnerError::Runner(_)
+            | OwnerError::Workspace(_)
+            | OwnerError::Log(_)
+            | OwnerError::Io { .. }
+            | OwnerError::Panicked => false,
+        }
+    }
+
     /// The key that somebody else wrote first, where that is why: then it may be tried again from the start.
     pub fn lost_race(&self) -> Option<&str> {
         let (OwnerError::Runs(RunsError::Store(error))

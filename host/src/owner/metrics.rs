@@ -7,6 +7,7 @@ use super::feed::Feed;
 use crate::bridge::{Bridge, EndedHere};
 use crate::ledger::Ledger;
 use crate::runner::{Observer, StepDriver};
+use crate::wasm::{Notice, Tell};
 use beltline_engine::{AttemptEnd, Event, Placement, Run};
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -54,6 +55,7 @@ pub struct Metrics {
     under_way: Gauge,
     waiting: Gauge,
     held_up: Gauge,
+    compilations: Counter,
     native_waiting: Gauge,
     native_redelivered: Gauge,
     native_again: Counter,
@@ -83,6 +85,7 @@ impl Default for Metrics {
             under_way: Gauge::default(),
             waiting: Gauge::default(),
             held_up: Gauge::default(),
+            compilations: Counter::default(),
             native_waiting: Gauge::default(),
             native_redelivered: Gauge::default(),
             native_again: Counter::default(),
@@ -97,6 +100,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Counts what is told of drivers, and tells it on.
+    pub(super) fn hearing(self: &Arc<Self>, tell: Tell) -> Tell {
+        let metrics = Arc::clone(self);
+        Arc::new(move |notice| {
+            if matches!(notice, Notice::Compiling(_)) {
+                metrics.compilations.inc();
+            }
+            tell(notice);
+        })
+    }
+
     fn register(&mut self) {
         let all = &mut self.registry;
         all.register("runs_begun", "Runs that were made", self.begun.clone());
@@ -156,6 +170,11 @@ impl Metrics {
             "threads_held_up",
             "Threads that a guest's file call holds, which does not return",
             self.held_up.clone(),
+        );
+        all.register(
+            "compilations",
+            "Drivers that were compiled, or could not be",
+            self.compilations.clone(),
         );
     }
 

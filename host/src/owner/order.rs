@@ -13,6 +13,7 @@ use crate::launch::{Launch, Order, Prepared, Subject, new_id};
 use crate::runs::StoredRun;
 use crate::store::{Batch, Revision};
 use beltline_engine::RunId;
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -51,6 +52,14 @@ pub struct RunOrder {
     pub along: Option<Along>,
     /// What only whoever is on the same machine may say.
     pub in_place: Option<InPlace>,
+}
+
+impl RunOrder {
+    /// Other values for keys of the pipeline's context, as a run keeps them.
+    fn set(&self) -> Map<String, Value> {
+        let set = self.context.iter().cloned();
+        set.map(|one| (one.key, one.value)).collect()
+    }
 }
 
 /// What a run works on.
@@ -108,7 +117,12 @@ impl Owner {
                     Some(key) if !catalog::owns(key) => return Err(OwnerError::Repeated),
                     Some(_) => {}
                 },
-                done => return done,
+                done => {
+                    if matches!(order.pipeline, Some(Named::Inline(_))) {
+                        self.try_resyncs_again();
+                    }
+                    return done;
+                }
             }
         }
         Err(OwnerError::Contended)
@@ -210,6 +224,8 @@ impl Owner {
                 workspace,
                 archive,
                 out: in_place.and_then(|place| place.out.clone()),
+                set: order.set(),
+                locked: in_place.is_some_and(|place| place.locked),
                 rerun_of: None,
             },
             &self.state,

@@ -3,6 +3,7 @@
 //! Owns which bytes stand behind a name today. What runs keep is a digest: a change here reaches new runs alone.
 //! Grants come from the operator's file; a driver that a client has put has none.
 
+mod puts;
 mod refresh;
 mod served;
 mod taken;

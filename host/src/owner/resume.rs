@@ -247,6 +247,8 @@ impl Owner {
                 workspace,
                 archive: record.archive,
                 out: record.out_given.then(|| record.out.clone()),
+                set: record.set.clone(),
+                locked: record.locked,
                 rerun_of: Some(id),
             },
             &self.state,

@@ -35,10 +35,10 @@ pub struct Compiler {
 impl Compiler {
     /// The executable of this very process: the same even where another has been put in its place on the disk.
     /// For `belt` alone: another program's does not know [`VERB`].
-    pub fn this_executable() -> Self {
+    pub fn this_executable(limits: CompileLimits) -> Self {
         Compiler {
             executable: PathBuf::from("/proc/self/exe"),
-            limits: CompileLimits::default(),
+            limits,
         }
     }
 

@@ -6,19 +6,19 @@
 use super::bindings::{Driver, DriverPre};
 use super::budget::{Admission, Budget, Room};
 use super::cache::{self, Cache, CacheError};
-use super::compiler::{CompileLimit, Compiler};
+use super::compiler::{CompileLimit, CompileLimits, Compiler};
 use super::engine::{self, Allocation, Ticker};
 use super::files::HasFiles;
 use super::guest::Guest;
 use super::limits::Limits;
 use super::network;
-use super::once::UnderWay;
+use super::once::{UnderWay, Whose};
 use crate::digest::Digest;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::error::Error;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi::p2::bindings::filesystem::types;
@@ -66,10 +66,17 @@ pub struct WasmHost {
     under_way: UnderWay<Result<DriverPre<Guest>, LoadError>>,
     budget: Arc<Budget>,
     cache: Option<Cache>,
-    compiler: Option<Compiler>,
+    compiler: Mutex<Option<Compiler>>,
+    refused: Mutex<HashMap<Digest, Refused>>,
     tell: Tell,
     _ticker: Ticker,
 }
+
+/// A component that could not be compiled, and under which limits.
+type Refused = (Option<CompileLimits>, LoadError);
+
+/// Components that are known not to compile; when there are more, all are tried anew.
+const REFUSED_MAX: usize = 1_000;
 
 /// A driver that can be called, with the limits and settings of its entry in `belt.yaml`.
 pub struct Loaded {
@@ -129,6 +136,17 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether the same bytes come to the same under the same limits.
+    fn is_of_the_bytes(&self) -> bool {
+        match self {
+            LoadError::Compile(_) | LoadError::CompileLimit(_) | LoadError::Link(_) => true,
+            LoadError::Engine(_)
+            | LoadError::Compiler(_)
+            | LoadError::CompilerEnded { .. }
+            | LoadError::Room { .. } => false,
+        }
+    }
+
     /// Whether it is this machine that refuses, or a compiler of ours that broke, and not the component.
     pub fn is_fault(&self) -> bool {
         match self {
@@ -167,19 +185,43 @@ impl WasmHost {
             under_way: UnderWay::default(),
             budget: Arc::new(Budget::new(guest_memory)),
             cache,
-            compiler,
+            compiler: Mutex::new(compiler),
+            refused: Mutex::default(),
             tell,
             _ticker: ticker,
         })
     }
 
-    /// Loads a component: the one of that digest that is loaded, or its code from the cache, or compiled anew.
-    /// Blocks, for minutes where the compiler needs them or others have come before.
+    /// What compiling one driver may use from now on, where there is a compiler. What was refused is tried again then.
+    pub fn limit_compiler(&self, limits: CompileLimits) {
+        if let Some(compiler) = locked(&self.compiler).as_mut() {
+            compiler.limits = limits;
+        }
+    }
+
+    /// Loads an operator's component: the one of that digest that is loaded, or its code from the cache, or compiled anew;
+    /// or refuses it as before. Blocks, for minutes where the compiler needs them or others have come before.
     ///
     /// # Errors
     /// [`LoadError`]. What a static look can tell is told better by `drivers::inspect`, before.
     pub fn load(
         &self,
+        name: &str,
+        digest: Digest,
+        bytes: &[u8],
+        limits: Limits,
+        config: Arc<Map<String, Value>>,
+    ) -> Result<Loaded, LoadError> {
+        self.load_of(Whose::Operators, name, digest, bytes, limits, config)
+    }
+
+    /// The same of a component that may be a client's: then it keeps none of an operator's waiting.
+    ///
+    /// # Errors
+    /// As [`WasmHost::load`].
+    pub fn load_of(
+        &self,
+        whose: Whose,
         name: &str,
         digest: Digest,
         bytes: &[u8],
@@ -192,7 +234,7 @@ impl WasmHost {
                 Some(component) => self.remember(digest, self.link(&component)?),
                 None => {
                     let compile = || self.compile(name, digest, bytes);
-                    self.under_way.once(digest, compile)?
+                    self.under_way.once(whose, digest, compile)?
                 }
             },
         };
@@ -235,19 +277,50 @@ impl WasmHost {
         if let Some(pre) = self.known(digest) {
             return Ok(pre);
         }
+        let compiler = locked(&self.compiler).clone();
+        let limits = compiler.as_ref().map(|compiler| compiler.limits.clone());
+        if let Some((before, error)) = locked(&self.refused).get(&digest)
+            && *before == limits
+        {
+            return Err(error.clone());
+        }
         (self.tell)(Notice::Compiling(name.to_owned()));
-        let code = match &self.compiler {
-            Some(compiler) => compiler.code(self.allocation, bytes)?,
-            None => engine::code(&self.engine, bytes).map_err(wasmtimes(LoadError::Compile))?,
-        };
-        let component = cache::load_new(&self.engine, &code);
-        let pre = self.link(&component.map_err(wasmtimes(LoadError::Compile))?)?;
+        let made = self.code(compiler.as_ref(), bytes);
+        let made = made.inspect_err(|error| self.refuse(digest, limits, error));
+        let (code, pre) = made?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.keep(&self.engine, digest, &code)
         {
             self.tell_cache(name, &error);
         }
         Ok(self.remember(digest, pre))
+    }
+
+    /// The code of a component, and what can be called of it.
+    fn code(
+        &self,
+        compiler: Option<&Compiler>,
+        bytes: &[u8],
+    ) -> Result<(Vec<u8>, DriverPre<Guest>), LoadError> {
+        let code = match compiler {
+            Some(compiler) => compiler.code(self.allocation, bytes)?,
+            None => engine::code(&self.engine, bytes).map_err(wasmtimes(LoadError::Compile))?,
+        };
+        let component = cache::load_new(&self.engine, &code);
+        let pre = self.link(&component.map_err(wasmtimes(LoadError::Compile))?)?;
+        Ok((code, pre))
+    }
+
+    /// Remembers that a component cannot be compiled, where that is its own fault.
+    fn refuse(&self, digest: Digest, limits: Option<CompileLimits>, error: &LoadError) {
+        if !error.is_of_the_bytes() {
+            return;
+        }
+        let mut refused = locked(&self.refused);
+        if refused.len() >= REFUSED_MAX {
+            refused.clear();
+        }
+        refused.insert(digest, (limits, error.clone()));
     }
 
     fn link(&self, component: &Component) -> Result<DriverPre<Guest>, LoadError> {
@@ -263,16 +336,12 @@ impl WasmHost {
     }
 
     fn known(&self, digest: Digest) -> Option<DriverPre<Guest>> {
-        self.compiled().get(&digest).cloned()
+        locked(&self.compiled).get(&digest).cloned()
     }
 
     /// Of two that load one at once, both use that of the first.
     fn remember(&self, digest: Digest, pre: DriverPre<Guest>) -> DriverPre<Guest> {
-        self.compiled().entry(digest).or_insert(pre).clone()
-    }
-
-    fn compiled(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, DriverPre<Guest>>> {
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.compiled).entry(digest).or_insert(pre).clone()
     }
 }
 
@@ -295,6 +364,10 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     network::deny_sockets(&mut linker)?;
     network::deny_bodies(&mut linker)?;
     Ok(linker)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// wasmtime has an error type of its own, that cannot be shared.

@@ -1,4 +1,4 @@
-//! Compiling one driver at a time, and no driver twice.
+//! Compiling one driver at a time of each sort, and no driver twice.
 //!
 //! Owns who waits for whom. Keeps nothing: who comes when a driver has been compiled, or could not be, asks anew.
 
@@ -10,26 +10,43 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 #[derive(Debug)]
 pub(super) struct UnderWay<T> {
     by_digest: Mutex<HashMap<Digest, Arc<OnceLock<T>>>>,
-    /// Held by who compiles: processors are few, and each compiler may use all of its memory limit.
-    turn: Mutex<()>,
+    operators: Turn,
+    clients: Turn,
+}
+
+/// Held by who compiles: processors are few, and each compiler may use all of its memory limit.
+type Turn = Mutex<()>;
+
+/// Whose driver it is: what clients bring keeps no driver of the operator's waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Named in an operator's file.
+    Operators,
+    /// Put by a client.
+    Clients,
 }
 
 impl<T> Default for UnderWay<T> {
     fn default() -> Self {
         UnderWay {
             by_digest: Mutex::default(),
-            turn: Mutex::default(),
+            operators: Turn::default(),
+            clients: Turn::default(),
         }
     }
 }
 
 impl<T: Clone> UnderWay<T> {
     /// What `make` gives, or what it gave to whoever asked first for that digest and has not been answered yet.
-    /// Blocks until then, and until those are done that came before.
-    pub(super) fn once(&self, digest: Digest, make: impl FnOnce() -> T) -> T {
+    /// Blocks until then, and until those of the same sort are done that came before.
+    pub(super) fn once(&self, whose: Whose, digest: Digest, make: impl FnOnce() -> T) -> T {
+        let turn = match whose {
+            Whose::Operators => &self.operators,
+            Whose::Clients => &self.clients,
+        };
         let one = Arc::clone(locked(&self.by_digest).entry(digest).or_default());
         let made = one.get_or_init(|| {
-            let _turn = locked(&self.turn);
+            let _turn = locked(turn);
             let made = make();
             // Nobody joins from here on; those who wait already have it through their own handle.
             locked(&self.by_digest).remove(&digest);
@@ -67,13 +84,28 @@ mod tests {
             made.fetch_add(1, Ordering::SeqCst)
         };
         thread::scope(|scope| {
-            let all = [(); 3].map(|()| scope.spawn(|| under_way.once(digest(1), make)));
+            let all =
+                [(); 3].map(|()| scope.spawn(|| under_way.once(Whose::Operators, digest(1), make)));
             for one in all {
                 assert_eq!(one.join().unwrap(), 0);
             }
         });
-        assert_eq!(under_way.once(digest(1), || 7), 7, "nothing is kept");
+        assert_eq!(
+            under_way.once(Whose::Operators, digest(1), || 7),
+            7,
+            "nothing is kept"
+        );
         assert!(locked(&under_way.by_digest).is_empty());
+    }
+
+    /// While one of the one sort is made.
+    #[test]
+    fn the_other_sort_has_turns_of_its_own() {
+        let under_way = UnderWay::default();
+        let made = under_way.once(Whose::Clients, digest(1), || {
+            under_way.once(Whose::Operators, digest(2), || 7)
+        });
+        assert_eq!(made, 7);
     }
 
     #[test]
@@ -91,7 +123,7 @@ mod tests {
             let ask = |number| {
                 scope.spawn({
                     let (under_way, make) = (&under_way, &make);
-                    move || under_way.once(digest(number), make)
+                    move || under_way.once(Whose::Operators, digest(number), make)
                 })
             };
             for one in [1, 2, 3, 4].map(ask) {

@@ -52,8 +52,7 @@ pub fn measure(effort: Effort, table: &mut Table) {
             (&full, list_full, get_full, submit_full),
         ] {
             list.extend(read(up, "/runs", turns));
-            let oldest = oldest(up);
-            get.extend(read(up, &format!("/runs/{oldest}"), turns));
+            get.extend(ask(up, What::Any(any(up, turns)), turns));
             new.extend(submit(up, &format!("r{round}"), turns));
         }
     }
@@ -79,12 +78,23 @@ pub fn measure(effort: Effort, table: &mut Table) {
     }
 }
 
-/// The run on the last of 20 that are listed: it has been there before the measurement.
-fn oldest(up: &Up) -> String {
-    let page = up.get("/runs?limit=20");
-    let runs = page["runs"].as_array().expect("it is a list");
-    let run = runs.last().expect("there are runs");
-    run["run"].as_str().expect("it has an id").to_owned()
+/// The paths of so many of all the runs that are there, in an order that has nothing to do with theirs.
+fn any(up: &Up, number: usize) -> Vec<String> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = up.get(&format!("/runs?limit=1000{cursor}"));
+        let runs = page["runs"].as_array().expect("it is a list");
+        let ids = runs.iter().filter_map(|run| run["run"].as_str());
+        all.extend(ids.map(|id| format!("/runs/{id}")));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    // A prime steps through any other number of runs without meeting one twice.
+    let runs = all.len();
+    let nth = |nth: usize| all.get(nth * 7_919 % runs).cloned();
+    (0..number).filter_map(nth).collect()
 }
 
 fn read(up: &Up, path: &str, requests: usize) -> Vec<f64> {

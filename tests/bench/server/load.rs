@@ -33,6 +33,8 @@ pub enum What {
     },
     /// This path.
     Get(String),
+    /// These paths in turn.
+    Any(Vec<String>),
     /// The events of a run, by as many as there are clients.
     Watch(String),
 }
@@ -69,7 +71,7 @@ pub fn run(load: &str) {
     let (before, cpu) = (clock::monotonic(), process_cpu());
     let micros = match &load.what {
         What::Watch(path) => watched::watch(load.address, path, load.clients),
-        What::Submit { .. } | What::Get(_) => ask(&load),
+        What::Submit { .. } | What::Get(_) | What::Any(_) => ask(&load),
     };
     let seconds = clock::monotonic().saturating_sub(before).as_secs_f64();
     let cpu = process_cpu().saturating_sub(cpu);
@@ -115,7 +117,7 @@ fn ask(load: &Load) -> Vec<f64> {
                     answer.status == 201 && answer.body.contains(r#""status":"succeeded""#)
                 }
                 What::Submit { .. } => answer.status == 201,
-                What::Get(_) | What::Watch(_) => answer.status == 200,
+                What::Get(_) | What::Any(_) | What::Watch(_) => answer.status == 200,
             };
             assert!(is_right, "{}: {}", answer.status, answer.body);
             micros.push(clock::monotonic().saturating_sub(before).as_secs_f64() * 1e6);
@@ -142,6 +144,10 @@ fn request(address: SocketAddr, what: &What, nth: usize) -> Vec<u8> {
             post(address, &format!("/runs{query}"), &body)
         }
         What::Get(path) | What::Watch(path) => get(address, path),
+        What::Any(paths) => {
+            let path = paths.get(nth % paths.len()).expect("there is one at least");
+            get(address, path)
+        }
     }
 }
 

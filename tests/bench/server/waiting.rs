@@ -8,6 +8,7 @@ use crate::rounds::Effort;
 use crate::table::{Goal, Table};
 use beltline::clock;
 use beltline::owner::SLOTS;
+use serde_json::Value;
 use std::time::Duration;
 
 const RUNS: usize = 10_000;
@@ -36,19 +37,23 @@ pub fn measure(effort: Effort, table: &mut Table) {
         "KiB",
         Goal::AtMost(4.0),
     );
-    let last = last_under_way(&up);
-    let revision =
-        |up: &Up| up.get(&format!("/runs/{last}"))["steps"][0]["attempts"][0]["starts"].as_u64();
-    assert_eq!(revision(&up), Some(1));
+    let mut under_way = under_way(&up);
+    assert_eq!(under_way.len(), SLOTS);
+    assert!(under_way.iter().all(|run| starts(&up, run) == Some(1)));
     // kill -9
     drop(up);
     let before = clock::monotonic();
     let up = place.up();
     assert_eq!(up.carries(), (RUNS + SLOTS) as u64, "a run is lost");
-    while revision(&up) != Some(2) {
+    loop {
+        under_way.retain(|run| starts(&up, run) != Some(2));
+        if under_way.is_empty() {
+            break;
+        }
         pause(Duration::from_millis(1));
     }
     let took = clock::monotonic().saturating_sub(before);
+    assert_eq!(queued(&up), RUNS, "a run is neither under way nor queued");
     table.figure(
         format!("start with {RUNS} open runs, until the first answer"),
         up.took.as_secs_f64() * 1e3,
@@ -62,19 +67,35 @@ pub fn measure(effort: Effort, table: &mut Table) {
     );
 }
 
-/// The last of those that have a slot.
-fn last_under_way(up: &Up) -> String {
-    let mut cursor = String::new();
+/// How often the attempt of a run has been started.
+fn starts(up: &Up, run: &str) -> Option<u64> {
+    up.get(&format!("/runs/{run}"))["steps"][0]["attempts"][0]["starts"].as_u64()
+}
+
+/// The runs that have a slot.
+fn under_way(up: &Up) -> Vec<String> {
+    let running = open(up, |run| run["steps"][0]["status"] == "running");
+    let ids = running.iter().filter_map(|run| run["run"].as_str());
+    ids.map(str::to_owned).collect()
+}
+
+/// How many runs wait for one, carried by the server.
+fn queued(up: &Up) -> usize {
+    let is_queued = |run: &Value| run["status"] == "pending" && run.get("cut_off").is_none();
+    open(up, is_queued).len()
+}
+
+/// The runs that have not ended and are so.
+fn open(up: &Up, is_so: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = up.get(&format!("/runs?limit=1000{cursor}"));
-        let runs = page["runs"].as_array().expect("it is a list");
-        let mut running = runs
-            .iter()
-            .filter(|run| run["steps"][0]["status"] == "running");
-        if let Some(run) = running.next() {
-            return run["run"].as_str().expect("it has an id").to_owned();
+        let mut page = up.get(&format!("/runs?limit=1000{cursor}"));
+        let runs = page["runs"].as_array_mut().expect("it is a list").drain(..);
+        found.extend(runs.filter(|run| run.get("ended_at").is_none() && is_so(run)));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
         }
-        cursor = format!("&cursor={}", page["next"].as_str().expect("one runs"));
     }
 }
 

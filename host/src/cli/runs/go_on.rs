@@ -47,7 +47,7 @@ pub(super) fn retry(which: &Which, anew: &Anew, from: Option<String>) -> Result<
         local: anew.local(&connection)?,
     };
     let path = which.path("/retry")?;
-    let run: RunView = block_on(connection.client.post(&path, &how, &[]))?;
+    let run: RunView = block_on(connection.client.post(&path, &how))?;
     to_the_end(connection, &run, which.common.output)
 }
 
@@ -58,7 +58,7 @@ pub(super) fn rerun(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
         local: anew.local(&connection)?,
     };
     let path = which.path("/rerun")?;
-    let run: RunView = block_on(connection.client.post(&path, &how, &[]))?;
+    let run: RunView = block_on(connection.client.post(&path, &how))?;
     say(&run, which.common.output);
     to_the_end(connection, &run, which.common.output)
 }
@@ -71,14 +71,19 @@ pub(super) fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
         local: anew.local(&connection)?,
     };
     let path = which.path("/resume")?;
-    let payload = Payload::Json(json(&how));
-    let answer = block_on(connection.client.send(Method::POST, &path, &[], payload))?;
+    let ask = async || {
+        let payload = Payload::Json(json(&how));
+        let client = &connection.client;
+        client.send(Method::POST, &path, &[], payload).await
+    };
+    // A run that goes on is left alone: it can be asked again.
+    let answer = block_on(connection.client.repeat(ask))?;
     let had_ended = answer.status == StatusCode::OK;
     let run: RunView = block_on(answer.json())?;
     if !had_ended {
         return to_the_end(connection, &run, format);
     }
-    output::notice("note: the run has ended already, there is nothing to resume");
+    output::note("the run has ended already, there is nothing to resume");
     let page = format!("/runs?limit={LOOKED_AT}");
     let page: RunsPage = block_on(connection.client.get(&page))?;
     for open in page.runs.iter().filter(|run| run.cut_off) {
@@ -102,7 +107,7 @@ pub(super) fn cancel(which: &Which, force: bool) -> Result<ExitCode, Stop> {
     let connection = which.common.place.open(format)?;
     let path = which.path("/cancel")?;
     let ask = json!({"force": force});
-    let run: RunView = block_on(connection.client.post(&path, &ask, &[]))?;
+    let run: RunView = block_on(connection.client.post(&path, &ask))?;
     to_the_end(connection, &run, format)
 }
 

@@ -139,10 +139,10 @@ pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
 pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<ExitCode, Stop> {
     let connection = which.common.place.look()?;
     let query = step.map(|step| format!("?step={step}")).unwrap_or_default();
-    let path = which.path(&format!("/logs{query}"))?;
     if follow {
-        return followed(connection, which, &path);
+        return followed(connection, which, &query);
     }
+    let path = which.path(&format!("/logs{query}"))?;
     let found = block_on(connection.client.get::<Vec<LogLine>>(&path));
     let lines = found.map_err(|error| doubted(&connection, error))?;
     drop(connection);
@@ -151,32 +151,52 @@ pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<Ex
 }
 
 /// Follows to the end, and says where that is the end of what there is and not of the run.
-fn followed(connection: Connection, which: &Which, path: &str) -> Result<ExitCode, Stop> {
-    block_on(follow_logs(&connection, path, which.common.output))?;
-    let view = block_on(connection.client.get::<RunView>(&which.path("")?));
+fn followed(connection: Connection, which: &Which, query: &str) -> Result<ExitCode, Stop> {
+    let view = block_on(follow_logs(&connection, which, query))?;
     drop(connection);
     // Where the owner ends as its run does, there is nobody left to ask, and nothing to say.
-    if let Some(view) = view.ok().filter(|view| view.cut_off) {
+    if let Some(view) = view.filter(|view| view.cut_off) {
         say_cut_off(&view.run);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn follow_logs(connection: &Connection, path: &str, format: Format) -> Result<(), Stop> {
-    let mut stream = connection.client.stream(path, None).await?;
-    while let Some(event) = stream.next().await? {
-        let line: LogLine = serde_json::from_str(&event.data).map_err(Stop::fault)?;
-        match format {
-            Format::Text => output::bytes(log_lines(std::slice::from_ref(&line)).as_bytes())?,
-            // One document a line.
-            Format::Json => output::bytes(format!("{}\n", event.data).as_bytes())?,
-            Format::Yaml => {
-                output::bytes(b"---\n")?;
-                output::document(format, &line, |_| String::new())?;
-            }
+/// The run as it is when there is no more to follow.
+async fn follow_logs(
+    connection: &Connection,
+    which: &Which,
+    query: &str,
+) -> Result<Option<RunView>, Stop> {
+    let client = &connection.client;
+    // By its id: which one is the latest may change meanwhile.
+    let run = client.get::<RunView>(&which.path("")?).await?.run;
+    let path = format!("/runs/{run}");
+    let mut stream = client.stream(&format!("{path}/logs{query}"), None).await?;
+    loop {
+        while let Some(event) = stream.next().await? {
+            show_line(&event.data, which.common.output)?;
+        }
+        let view = client.get::<RunView>(&path).await.ok();
+        let goes_on = |view: &RunView| is_open(view.status) && !view.cut_off;
+        match client.waits() && view.as_ref().is_some_and(goes_on) {
+            // Its host left it to be started again.
+            true => stream.again(ClientError::left(client.place())).await?,
+            false => return Ok(view),
         }
     }
-    Ok(())
+}
+
+fn show_line(data: &str, format: Format) -> Result<(), Stop> {
+    let line: LogLine = serde_json::from_str(data).map_err(Stop::fault)?;
+    match format {
+        Format::Text => output::bytes(log_lines(std::slice::from_ref(&line)).as_bytes()),
+        // One document a line.
+        Format::Json => output::bytes(format!("{data}\n").as_bytes()),
+        Format::Yaml => {
+            output::bytes(b"---\n")?;
+            output::document(format, &line, |_| String::new())
+        }
+    }
 }
 
 pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Stop> {
@@ -186,6 +206,7 @@ pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Sto
         .transpose()
         .map_err(Stop::invalid)?;
     let until = timeout.map(|timeout| clock::now_ms().saturating_add(clock::millis(timeout)));
+    let mut run = which.path("")?;
     loop {
         let left = until.map(clock::until);
         let wait = left.map_or_else(
@@ -197,8 +218,7 @@ pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Sto
                 )
             },
         );
-        let path = which.path(&format!("?wait={wait}"))?;
-        let view: RunView = block_on(connection.client.get(&path))?;
+        let view: RunView = block_on(connection.client.get(&format!("{run}?wait={wait}")))?;
         let is_over = left.is_some_and(|left| left.is_zero());
         if !is_open(view.status) || view.cut_off || is_over {
             let made = print::made(&connection, &view);
@@ -208,6 +228,8 @@ pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Sto
             }
             return Ok(exit_code(view.status));
         }
+        // Which one is the latest may change meanwhile.
+        run = format!("/runs/{}", view.run);
     }
 }
 

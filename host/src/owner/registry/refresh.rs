@@ -1,67 +1,59 @@
 //! Keeping up with the operator's file, the driver files that it names, and what clients put.
 //!
-//! One thread looks, reads and has compiled; nobody waits for it but who wants a driver that was never ready. What
-//! cannot be used is told and leaves what was there before.
+//! One thread looks at the operator's file and its drivers, another at what clients put: each reads and has compiled, and
+//! neither waits for the other, so that no client's driver keeps one of the operator's waiting. Nobody waits for them but who
+//! wants a driver that was never ready. What cannot be used is told and leaves what was there before.
 
-use super::super::{Owner, OwnerError, blocking};
+use super::super::{Owner, OwnerError};
 use super::Registry;
+use super::puts::Put;
 use super::served::{DriverSource, DriverStatus, Served, ServedDriver};
-use crate::clock;
-use crate::digest::Digest;
-use crate::documents::{Config, DriverEntry, Grants, Limits, NativeDriver, WasmDriver, read_files};
+use crate::documents::{Compile, Config, DriverEntry, NativeDriver, WasmDriver, read_files};
 use crate::drivers::{self, Driver, Resolved};
-use crate::records::{decode, encode};
-use crate::store::{Batch, Order, Store};
 use crate::text;
-use bytes::Bytes;
+use crate::wasm::Whose;
 use parking_lot::{Condvar, Mutex};
-use serde::{Deserialize, Serialize};
-use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 /// How often files are looked at.
-const LOOK: Duration = Duration::from_millis(500);
-
-const PUT: &str = "driver/";
-
-/// Drivers that clients may put.
-pub const PUT_MAX: usize = 1_000;
-
-/// A driver that a client has put, as stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct PutRecord {
-    #[serde(flatten)]
-    put: Put,
-    at_ms: u64,
-}
-
-/// What a client has put.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Put {
-    /// A component; its bytes are in the state folder.
-    #[serde(rename = "digest")]
-    Wasm(Digest),
-    /// The entry of a program of its own.
-    Native(NativeDriver),
-}
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct Refresh {
-    asked: Mutex<bool>,
-    wake: Condvar,
-    /// Held while something is looked at, read or compiled.
-    seen: Mutex<Seen>,
+    operators: Look,
+    clients: Look,
     wished: Mutex<Wished>,
     /// Held while what clients have put changes, and until that is served.
-    changing: tokio::sync::Mutex<()>,
+    pub(super) changing: tokio::sync::Mutex<()>,
+}
+
+/// A thread that looks, and looks again when it is asked to.
+#[derive(Default)]
+struct Look {
+    asked: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Look {
+    fn ask(&self) {
+        *self.asked.lock() = true;
+        self.wake.notify_all();
+    }
+
+    fn until_asked(&self, at_most: Duration) {
+        let mut asked = self.asked.lock();
+        if !*asked {
+            self.wake.wait_for(&mut asked, at_most);
+        }
+        *asked = false;
+    }
 }
 
 /// What is to be served.
@@ -71,12 +63,15 @@ struct Wished {
     puts: BTreeMap<String, Put>,
 }
 
-/// What was read last, so that what is the same is not read again.
+/// What a thread has read last, so that what is the same is not read again.
 #[derive(Default)]
 struct Seen {
     config: Option<Stamp>,
-    drivers: BTreeMap<String, (WasmDriver, Option<Stamp>)>,
+    drivers: BTreeMap<String, Sight>,
 }
+
+/// What a driver was made of: its entry, its file, and what compiling it might use.
+type Sight = (WasmDriver, Option<Stamp>, Compile);
 
 /// What tells a file from what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,163 +103,57 @@ impl Owner {
         let Some(path) = self.registry.config.clone() else {
             return Ok(());
         };
+        // Looked at first: what changes while it is read is seen later.
+        let seen = Seen {
+            config: Stamp::of(&path),
+            ..Seen::default()
+        };
         let config = read_served(&path)?;
         let puts = self.puts().await?;
         self.registry.publish(&path, config, puts);
+        self.keep_up("drivers", DriverSource::Config, seen)?;
+        self.keep_up("put drivers", DriverSource::Put, Seen::default())
+    }
+
+    /// Looks at the drivers of that source on a thread of its own, for as long as the owner is there.
+    fn keep_up(
+        self: &Arc<Self>,
+        thread: &str,
+        source: DriverSource,
+        mut seen: Seen,
+    ) -> Result<(), OwnerError> {
         let owner = Arc::downgrade(self);
-        let watch = move || keep_up(&owner);
-        let spawned = thread::Builder::new().name("drivers".into()).spawn(watch);
-        spawned.map(drop).map_err(|source| OwnerError::Io {
+        let look = move || {
+            while let Some(owner) = owner.upgrade() {
+                owner.registry.look(source, &mut seen);
+                owner.registry.refresh.of(source).until_asked(LOOK_PAUSE);
+            }
+        };
+        let spawned = thread::Builder::new().name(thread.to_owned()).spawn(look);
+        spawned.map(drop).map_err(|io| OwnerError::Io {
             doing: "start a thread for the drivers".to_owned(),
-            source,
+            source: io,
         })
-    }
-
-    async fn puts(&self) -> Result<BTreeMap<String, Put>, OwnerError> {
-        let found = self
-            .store
-            .scan(PUT, None, Order::Ascending, PUT_MAX)
-            .await?;
-        let mut puts = BTreeMap::new();
-        for one in found {
-            let record: PutRecord =
-                decode(&one.key, &one.value).map_err(|error| OwnerError::Runs(error.into()))?;
-            if let Some(name) = one.key.strip_prefix(PUT) {
-                puts.insert(name.to_owned(), record.put);
-            }
-        }
-        Ok(puts)
-    }
-
-    /// Keeps a driver that a client brings, durably; it is compiled soon after. Whether the name is new.
-    ///
-    /// # Errors
-    /// Bytes that are no driver, a name that is the operator's.
-    pub async fn put_driver(
-        self: &Arc<Self>,
-        name: &str,
-        bytes: Bytes,
-    ) -> Result<bool, OwnerError> {
-        self.check_not_configured(name)?;
-        let owner = Arc::clone(self);
-        let keep = move || -> Result<Digest, OwnerError> {
-            let digest = drivers::inspect(&bytes)?.digest;
-            owner.state.keep_driver(digest, &bytes)?;
-            Ok(digest)
-        };
-        let digest = blocking(keep).await??;
-        self.put(name, Put::Wasm(digest)).await
-    }
-
-    /// Registers a native driver, durably. Whether the name is new.
-    ///
-    /// # Errors
-    /// A name that is the operator's.
-    pub async fn put_native(
-        self: &Arc<Self>,
-        name: &str,
-        entry: NativeDriver,
-    ) -> Result<bool, OwnerError> {
-        self.put(name, Put::Native(entry)).await
-    }
-
-    async fn put(self: &Arc<Self>, name: &str, put: Put) -> Result<bool, OwnerError> {
-        let _changing = self.registry.refresh.changing.lock().await;
-        self.check_not_configured(name)?;
-        let served = self.registry.served();
-        let is_new = !served.drivers.contains_key(name);
-        if is_new && served.drivers.len() >= PUT_MAX {
-            let why = format!("there are {PUT_MAX} drivers, which is the limit; delete one");
-            return Err(OwnerError::Conflict(why));
-        }
-        let record = PutRecord {
-            put,
-            at_ms: clock::now_ms(),
-        };
-        let batch = Batch::new().put(format!("{PUT}{name}"), encode(&record));
-        self.catalog.commit(batch).await?;
-        self.republish().await?;
-        Ok(is_new)
-    }
-
-    /// Removes a driver that a client has put. New runs that want it wait until that is decided.
-    ///
-    /// # Errors
-    /// One that is not there, is the operator's, or is named by a run that has not ended.
-    pub async fn delete_driver(self: &Arc<Self>, name: &str) -> Result<(), OwnerError> {
-        let _changing = self.registry.refresh.changing.lock().await;
-        self.check_not_configured(name)?;
-        let key = format!("{PUT}{name}");
-        let found = self.store.get(&key).await?;
-        let found = found.ok_or_else(|| OwnerError::not_found("driver", name))?;
-        // Nobody is made to wait for what is plain.
-        self.check_unused(name).await?;
-        let leaving = self.registry.leaving(name);
-        self.registry.until_taken().await?;
-        self.check_unused(name).await?;
-        let batch = Batch::new().expect(&key, found.revision).delete(&key);
-        self.catalog.commit(batch).await?;
-        self.republish().await?;
-        drop(leaving);
-        Ok(())
-    }
-
-    /// That every run that names a driver has ended.
-    async fn check_unused(&self, name: &str) -> Result<(), OwnerError> {
-        for (id, _) in self.runs.open().await? {
-            let record = self.runs.record(id).await?;
-            if record.is_some_and(|record| record.drivers.contains_key(name)) {
-                let why = format!("run {id} uses driver `{name}` and has not ended");
-                return Err(OwnerError::Conflict(why));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_not_configured(&self, name: &str) -> Result<(), OwnerError> {
-        let served = self.registry.served();
-        match served.drivers.get(name) {
-            Some(driver) if driver.source == DriverSource::Config => {
-                Err(OwnerError::Conflict(format!(
-                    "driver `{name}` is the operator's, in `{}`, and read-only here",
-                    served.path.display()
-                )))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    async fn republish(&self) -> Result<(), OwnerError> {
-        let puts = self.puts().await?;
-        self.registry.publish_puts(puts);
-        Ok(())
     }
 }
 
-/// A driver that may be about to go, until this is dropped.
-struct Leaving<'r>(&'r Registry);
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        self.0.change(|served| served.leaving = None);
+impl Refresh {
+    fn of(&self, source: DriverSource) -> &Look {
+        match source {
+            DriverSource::Config => &self.operators,
+            DriverSource::Put => &self.clients,
+        }
     }
 }
 
 impl Registry {
-    /// Has new runs wait that want a driver.
-    fn leaving(&self, name: &str) -> Leaving<'_> {
-        self.change(|served| served.leaving = Some(name.to_owned()));
-        Leaving(self)
-    }
-
     /// Serves these drivers, each as soon as it is ready.
     fn publish(&self, path: &Path, config: Config, puts: BTreeMap<String, Put>) {
-        self.refresh.seen.lock().config = Stamp::of(path);
         *self.refresh.wished.lock() = Wished { config, puts };
         self.serve_wished(|served| served.path = path.to_owned());
     }
 
-    fn publish_puts(&self, puts: BTreeMap<String, Put>) {
+    pub(super) fn publish_puts(&self, puts: BTreeMap<String, Put>) {
         self.refresh.wished.lock().puts = puts;
         self.serve_wished(|_| {});
     }
@@ -274,10 +163,7 @@ impl Registry {
         let Wished { mut config, puts } = self.refresh.wished.lock().clone();
         let from_config: BTreeSet<String> = config.drivers.keys().cloned().collect();
         for (name, put) in puts {
-            let entry = || match put {
-                Put::Wasm(digest) => put_entry(self.state.driver(digest), digest),
-                Put::Native(entry) => DriverEntry::Native(entry),
-            };
+            let entry = || put.entry(|digest| self.state.driver(digest));
             config.drivers.entry(name).or_insert_with(entry);
         }
         self.change(|served| {
@@ -306,11 +192,11 @@ impl Registry {
             }
             served.config = Arc::new(config);
         });
-        *self.refresh.asked.lock() = true;
-        self.refresh.wake.notify_all();
+        self.refresh.operators.ask();
+        self.refresh.clients.ask();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Served)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Served)) {
         self.served.send_modify(|served| {
             let mut changed = (**served).clone();
             change(&mut changed);
@@ -345,26 +231,37 @@ impl Registry {
         }
     }
 
-    /// Looks at every file once, and reads and has compiled what has changed.
-    fn look(&self) {
-        let mut seen = self.refresh.seen.lock();
-        self.look_at_config(&mut seen);
+    /// Looks at every file of that source once, and reads and has compiled what has changed.
+    fn look(&self, source: DriverSource, seen: &mut Seen) {
+        if source == DriverSource::Config {
+            self.look_at_config(seen);
+        }
         let served = self.served();
         let folder = served.path.parent().unwrap_or(Path::new(".")).to_owned();
-        let drivers = &served.config.drivers;
-        seen.drivers
-            .retain(|name, _| matches!(drivers.get(name), Some(DriverEntry::Wasm(_))));
-        for (name, entry) in drivers {
-            if let DriverEntry::Wasm(wasm) = entry {
-                let now = (wasm.clone(), Stamp::of(&folder.join(&wasm.path)));
+        let is_of_it = |name: &str| {
+            let driver = served.drivers.get(name);
+            driver.is_some_and(|driver| driver.source == source && !driver.is_native)
+        };
+        seen.drivers.retain(|name, _| is_of_it(name));
+        for (name, entry) in &served.config.drivers {
+            if let DriverEntry::Wasm(wasm) = entry
+                && is_of_it(name)
+            {
+                let stamp = Stamp::of(&folder.join(&wasm.path));
+                let now = (wasm.clone(), stamp, served.config.compile);
                 // One that has gone and come again meanwhile is the same, and was never looked at.
                 let is_new = served.drivers.get(name).is_some_and(ServedDriver::is_new);
-                if is_new || seen.drivers.get(name) != Some(&now) {
-                    self.renew(name, wasm, &folder, &served.config);
+                if (is_new || seen.drivers.get(name) != Some(&now)) && self.wishes(name, entry) {
+                    self.renew(source, name, wasm, &folder, &served.config);
                     seen.drivers.insert(name.clone(), now);
                 }
             }
         }
+    }
+
+    /// Whether a driver is still to be so: others may have taken minutes to compile since.
+    fn wishes(&self, name: &str, entry: &DriverEntry) -> bool {
+        self.served().config.drivers.get(name) == Some(entry)
     }
 
     fn look_at_config(&self, seen: &mut Seen) {
@@ -376,6 +273,10 @@ impl Registry {
         seen.config = stamp;
         match read_served(&path) {
             Ok(config) => {
+                // Before anything is compiled that is wished for with it.
+                if let Some(wasm) = self.wasm.get() {
+                    wasm.limit_compiler(config.compile.into());
+                }
                 self.refresh.wished.lock().config = config;
                 self.serve_wished(|served| served.trouble = None);
                 tracing::info!(file = %path.display(), "the operator's file was read again");
@@ -389,10 +290,17 @@ impl Registry {
     }
 
     /// Reads a driver and has it compiled. New runs take it when that has succeeded.
-    fn renew(&self, name: &str, entry: &WasmDriver, folder: &Path, config: &Config) {
+    fn renew(
+        &self,
+        source: DriverSource,
+        name: &str,
+        entry: &WasmDriver,
+        folder: &Path,
+        config: &Config,
+    ) {
         let loaded = drivers::read_wasm(name, entry, folder, false)
             .map_err(|error| text::chain(&error))
-            .and_then(|driver| self.load(driver, config));
+            .and_then(|driver| self.load(source, driver, config));
         match &loaded {
             Ok(driver) => {
                 tracing::info!(driver = name, digest = %driver.digest, "the driver is ready");
@@ -422,7 +330,12 @@ impl Registry {
         });
     }
 
-    fn load(&self, driver: Driver, config: &Config) -> Result<Driver, String> {
+    fn load(
+        &self,
+        source: DriverSource,
+        driver: Driver,
+        config: &Config,
+    ) -> Result<Driver, String> {
         let is_new = |served: &Served| {
             let known = served.drivers.get(&driver.name);
             let current = known.and_then(|known| known.current.as_deref()?.wasm());
@@ -437,7 +350,12 @@ impl Registry {
         }
         let wasm = self.wasm(config).map_err(|error| text::chain(&error))?;
         let settings = Arc::clone(&driver.config);
-        let loaded = wasm.load(
+        let whose = match source {
+            DriverSource::Config => Whose::Operators,
+            DriverSource::Put => Whose::Clients,
+        };
+        let loaded = wasm.load_of(
+            whose,
             &driver.name,
             driver.digest,
             &driver.bytes,
@@ -464,29 +382,5 @@ fn read_served(path: &Path) -> Result<Config, OwnerError> {
     read_config(path)?.ok_or_else(|| OwnerError::Field {
         field: "/config",
         why: format!("`{}` has no `drivers`", path.display()),
-    })
-}
-
-fn keep_up(owner: &Weak<Owner>) {
-    loop {
-        let Some(owner) = owner.upgrade() else { return };
-        owner.registry.look();
-        let mut asked = owner.registry.refresh.asked.lock();
-        if !*asked {
-            owner.registry.refresh.wake.wait_for(&mut asked, LOOK);
-        }
-        *asked = false;
-    }
-}
-
-/// An entry for a driver that a client has put: no grants, and no other bytes than those.
-fn put_entry(path: PathBuf, digest: Digest) -> DriverEntry {
-    DriverEntry::Wasm(WasmDriver {
-        path,
-        digest: Some(digest),
-        grants: Grants::default(),
-        limits: Limits::default(),
-        kinds: Vec::new(),
-        config: Map::new(),
     })
 }

@@ -1,6 +1,6 @@
 //! What compiling one driver may use, and the limit that it hit.
 
-use crate::{clock, text};
+use crate::{clock, documents, text};
 use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub(in crate::wasm) const CODE_BYTES_MAX: u64 = 512 << 20;
 
 /// What compiling one driver may use.
 ///
-/// Every driver gets the default; smaller ones are for tests. Where the host itself was given less memory or CPU
-/// time (`ulimit`), the child gets that.
+/// Every driver gets the same: the default, but for what the operator's file says. Where the host itself was given less
+/// memory or CPU time (`ulimit`), the child gets that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Memory that it can write to, in bytes.
@@ -41,6 +41,19 @@ impl Default for CompileLimits {
             cpu: CPU_MAX,
             wall: WALL_MAX,
             code_bytes: CODE_BYTES_MAX,
+        }
+    }
+}
+
+impl From<documents::Compile> for CompileLimits {
+    /// What the operator set, and the default for the rest.
+    fn from(set: documents::Compile) -> Self {
+        let default = CompileLimits::default();
+        CompileLimits {
+            memory_bytes: set.memory.unwrap_or(default.memory_bytes),
+            cpu: set.cpu.unwrap_or(default.cpu),
+            wall: set.time.unwrap_or(default.wall),
+            ..default
         }
     }
 }
