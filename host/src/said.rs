@@ -1,13 +1,36 @@
 //! What drivers say in Conveyor's form, as lines of a run's log: over the broker and over HTTP alike.
 
 use crate::clock;
-use crate::logs::{Level, LogLine};
+use crate::logs::{self, Level, LogLine};
 use crate::text;
-use beltline_engine::Run;
+use beltline_engine::{Run, RunId};
 use beltline_wire::DriverLog;
+use serde_json::Map;
+use std::path::Path;
 
 /// The longest line that is kept.
 pub const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Up to here a run's log takes such lines: four times what a wasm attempt may say where nothing else is set.
+pub const RUN_LOG_BYTES_MAX: u64 = 16 << 20;
+
+/// Whether a run's log takes no more.
+pub fn is_full(logs: &Path, run: RunId) -> bool {
+    logs::bytes(logs, run) >= RUN_LOG_BYTES_MAX
+}
+
+/// What stands in a log for what it does not take any more.
+pub fn last(line: &LogLine) -> LogLine {
+    LogLine {
+        level: Level::Warn,
+        message: format!(
+            "the log is at the limit of {} and takes no more lines of native drivers",
+            text::size(RUN_LOG_BYTES_MAX)
+        ),
+        fields: Map::new(),
+        ..line.clone()
+    }
+}
 
 /// The line as the log has it. One that names no step is that of the driver's open step.
 pub fn line(run: &Run, said: DriverLog) -> LogLine {

@@ -90,14 +90,32 @@ fn what_is_not_the_answer_is_written_down_and_changes_nothing() {
 }
 
 #[test]
-fn a_second_answer_is_too_late() {
+fn an_answer_of_one_run_is_none_of_another() {
+    let (_nats, _bench, up, mut driver, first, run) = handed("");
+    let other = up.begin("other");
+    let second = driver.next();
+    let mut wrong = driver.result(&first, good(json!("of the first")));
+    wrong["run_id"] = json!(other);
+    driver.publish(&wrong);
+    let reasons = ignored(&up, &other, 1);
+    assert_eq!(reasons, ["its token is not that of the attempt"]);
+    driver.succeed(&second, json!("of the second"));
+    driver.succeed(&first, json!("of the first"));
+    for (run, output) in [(run, "of the first"), (other, "of the second")] {
+        assert_eq!(up.succeeded(&run)["steps"][0]["output"], output);
+    }
+}
+
+#[test]
+fn of_two_answers_one_is_taken() {
     let (_nats, _bench, up, driver, handed, run) = handed("");
     driver.publish(&driver.result(&handed, good(json!(1))));
     driver.publish(&driver.result(&handed, good(json!(2))));
-    let shown = up.ended(&run);
-    assert_eq!(shown["steps"][0]["output"], 1);
+    // They are looked at side by side: whichever is through first.
+    let shown = up.succeeded(&run);
+    let output = &shown["steps"][0]["output"];
+    assert!([1, 2].contains(&output.as_i64().unwrap()), "{shown:#}");
     let reasons = ignored(&up, &run, 1);
-    // Whether the first was through when the second was looked at.
     let both = ["attempt 1 of step `s` is not open", "its attempt has ended"];
     assert!(both.contains(&reasons[0].as_str()), "{reasons:?}");
 }
@@ -237,6 +255,37 @@ fn lines_of_native_drivers_stand_beside_the_others() {
         })
         .collect();
     assert_eq!(lines, [("s", "info", "plain"), ("s", "warn", "with all")]);
+}
+
+#[test]
+fn a_log_that_is_full_takes_no_lines_of_native_drivers_and_says_so() {
+    let (nats, bench, up, driver, handed, run) = handed("");
+    // As much as there may be, but for a line.
+    let line = json!({"at_ms": 1, "step": "s", "attempt": 1, "level": "info", "message": "x".repeat(16 << 10)});
+    let line = format!("{line}\n");
+    let count = (16 << 20) / line.len();
+    bench.write(&format!("state/logs/{run}.jsonl"), line.repeat(count));
+    let jetstream = nats.jetstream();
+    let mut result = driver.result(&handed, good(Value::Null));
+    for (nth, text) in ["y".repeat(16 << 10), "more".to_owned()].iter().enumerate() {
+        let line = json!({"runid": run, "driver": "a", "message": text});
+        let line = line.to_string().into_bytes();
+        crate::nats::publish(&jetstream, &format!("logs.{run}"), line);
+        result["log_sequence"] = json!(nth + 1);
+    }
+    driver.publish(&result);
+    up.succeeded(&run);
+    let log = bench.read(&format!("state/logs/{run}.jsonl"));
+    let said: Vec<Value> = log
+        .lines()
+        .skip(count)
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(said[0]["message"].as_str().unwrap().starts_with('y'));
+    let told = "the log is at the limit of 16 MiB and takes no more lines of native drivers";
+    assert_eq!((said.len(), &said[1]["message"]), (2, &json!(told)));
+    let line = json!({"runid": run, "driver": "a", "message": "more"});
+    assert!(up.post("/logs", &line).refused(413).contains("16 MiB"));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use crate::belt::{Bench, Said};
 use crate::live::Live;
+use crate::nats::{Nats, Puppet};
 use beltline::clock;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
@@ -152,4 +153,41 @@ fn the_log_of_a_run_that_was_cut_off_ends_and_nobody_waits_for_it() {
     assert!(said.stderr.contains("was cut off"), "{said:?}");
     // One request of `wait` may take a minute where there is something to wait for.
     assert!(clock::now_ms() - begun_ms < 50_000);
+}
+
+#[test]
+fn who_takes_a_folder_over_reaches_native_drivers_too() {
+    let nats = Nats::start();
+    let bench = crate::nats::bench(&[], &[("a", "")]);
+    bench.pipeline("", &["{driver: a}"]);
+    let url = nats.url();
+    for name in ["one", "two"] {
+        other_resource(&bench, name);
+    }
+    let begin = |name: &str| {
+        let resource = format!("{name}.yaml");
+        let files = ["run", "-f", "pipeline.yaml", "-r", &resource];
+        let place = ["--state", "state", "--nats", &url];
+        Live::start(bench.command(&[&files[..], &place].concat()))
+    };
+    let owner = begin("one");
+    let mut driver = Puppet::attach(&nats, "a");
+    let first = driver.next();
+    let mut client = begin("two");
+    let second = driver.next();
+    owner.kill();
+    client.until("the owner of the state is gone");
+    driver.succeed(&second, json!("by the next owner"));
+    let said = client.end();
+    assert_eq!(said.code, 0, "{said:?}");
+    let all = listed(&bench);
+    assert_eq!(all[0]["status"], "succeeded");
+    assert_eq!(all[1]["cut_off"], true, "{all:#?}");
+    // So does who goes on with what nobody took over, whose answer has come meanwhile.
+    driver.succeed(&first, json!("late"));
+    let said = runs(
+        &bench,
+        &["resume", all[1]["run"].as_str().unwrap(), "--nats", &url],
+    );
+    assert_eq!(said.code, 0, "{said:?}");
 }

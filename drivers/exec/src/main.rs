@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     if !program.insecure_broker && !program.options.has_credentials() {
         return refuse(
             "the broker is reached without credentials, so anyone who reaches it could run commands here: put a user and \
-             password or a token into the URL, name a file with --creds, or accept that with --insecure-broker",
+             password or a token into the URL, name a file with --creds, show a certificate with --tls-cert, or accept that with --insecure-broker",
         );
     }
     let file = program

@@ -1,7 +1,7 @@
 //! A native driver that does what its step's `with` says: the tests run it as a program.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +26,10 @@ struct With {
     lines: u64,
     /// A file to wait for.
     until: Option<PathBuf>,
+    /// A file that gets the step's key after that.
+    effect: Option<PathBuf>,
+    /// A file to wait for after the effect.
+    then: Option<PathBuf>,
     /// Whether to wait on when told to stop.
     stubborn: bool,
     /// Whether to panic.
@@ -45,14 +49,19 @@ fn main() -> ExitCode {
 fn reconcile(request: Request<Value, With>) -> Result<Outcome<Value>, Failure> {
     let with = request.with;
     if let Some(path) = &with.begun {
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        let line = format!("{} {}\n", std::process::id(), request.run.attempt);
-        file.write_all(line.as_bytes()).explain("begun")?;
+        let line = format!("{} {}", std::process::id(), request.run.attempt);
+        append(path, &line).explain("begun")?;
     }
     for number in 0..with.lines {
         log::info!(number; "line {number}");
     }
     if let Some(path) = &with.until {
+        wait_for(path, with.stubborn)?;
+    }
+    if let Some(path) = &with.effect {
+        append(path, &request.run.key).explain("effect")?;
+    }
+    if let Some(path) = &with.then {
         wait_for(path, with.stubborn)?;
     }
     if with.panic {
@@ -72,6 +81,11 @@ fn reconcile(request: Request<Value, With>) -> Result<Outcome<Value>, Failure> {
         }),
     };
     Ok(Outcome::new("done").output(output))
+}
+
+fn append(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(format!("{line}\n").as_bytes())
 }
 
 fn wait_for(path: &Path, stubborn: bool) -> Result<(), Failure> {

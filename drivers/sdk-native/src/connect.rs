@@ -1,5 +1,7 @@
 //! The connection to the broker: who this is, what is trusted, and that it comes back.
 
+use std::error::Error as _;
+use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use beltline_wire::{BrokerUrls, Login};
 use tokio::sync::watch;
 
 use crate::{Options, console};
@@ -27,20 +30,20 @@ pub(crate) struct Broker {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error("`{url}` is no URL of a broker: {source}")]
-    Url { url: String, source: std::io::Error },
+    Url { url: String, source: io::Error },
     #[error("the credentials file {path} cannot be read: {source}")]
-    Credentials {
-        path: String,
-        source: std::io::Error,
+    Credentials { path: String, source: io::Error },
+    #[error("there is no way into the broker at {shown}: {source}")]
+    Refused {
+        shown: String,
+        source: async_nats::ConnectError,
     },
-    #[error("the broker refuses the connection: {0}")]
-    Refused(async_nats::ConnectError),
 }
 
 /// Connects, and tries on while there is no broker: drivers and broker may be started in any order.
 pub(crate) async fn connect(options: &Options, name: &str) -> Result<Broker, ConnectError> {
-    let servers = servers(&options.nats)?;
-    let shown = shown(&servers);
+    let urls = BrokerUrls::parse(&options.nats);
+    let (servers, shown) = (servers(&urls)?, urls.shown());
     let (count, connected) = watch::channel(0);
     let mut wait = Duration::from_millis(250);
     let mut told = false;
@@ -49,7 +52,7 @@ pub(crate) async fn connect(options: &Options, name: &str) -> Result<Broker, Con
             again: count.clone(),
             is: AtomicBool::new(false),
         });
-        let options = with_identity(options, &servers)
+        let options = with_identity(options, &urls)
             .await?
             .name(format!("belt-driver {name}"))
             .max_reconnects(None)
@@ -67,7 +70,9 @@ pub(crate) async fn connect(options: &Options, name: &str) -> Result<Broker, Con
                     connected,
                 });
             }
-            Err(error) if is_final(error.kind()) => return Err(ConnectError::Refused(error)),
+            Err(source) if is_final(&source) => {
+                return Err(ConnectError::Refused { shown, source });
+            }
             Err(error) if !told => {
                 told = true;
                 console::warn(
@@ -82,16 +87,20 @@ pub(crate) async fn connect(options: &Options, name: &str) -> Result<Broker, Con
     }
 }
 
-fn is_final(kind: ConnectErrorKind) -> bool {
-    match kind {
+fn is_final(error: &async_nats::ConnectError) -> bool {
+    match error.kind() {
         ConnectErrorKind::ServerParse
         | ConnectErrorKind::Authentication
         | ConnectErrorKind::AuthorizationViolation
         | ConnectErrorKind::Tls => true,
-        ConnectErrorKind::Dns
-        | ConnectErrorKind::TimedOut
-        | ConnectErrorKind::Io
-        | ConnectErrorKind::MaxReconnects => false,
+        // A certificate that is not trusted, on either side.
+        ConnectErrorKind::Io => {
+            let source = error.source().and_then(|source| source.downcast_ref());
+            source.is_some_and(|source: &io::Error| source.kind() == io::ErrorKind::InvalidData)
+        }
+        ConnectErrorKind::Dns | ConnectErrorKind::TimedOut | ConnectErrorKind::MaxReconnects => {
+            false
+        }
     }
 }
 
@@ -119,7 +128,7 @@ fn on_event(event: &Event, lost: &Lost) {
 
 async fn with_identity(
     options: &Options,
-    servers: &[ServerAddr],
+    urls: &BrokerUrls,
 ) -> Result<ConnectOptions, ConnectError> {
     let mut connect = ConnectOptions::new();
     if let Some(path) = &options.creds {
@@ -129,64 +138,34 @@ async fn with_identity(
             source,
         })?;
     }
-    let named = servers.iter().find(|server| server.username().is_some());
-    if let Some((server, user)) = named.and_then(|server| Some((server, server.username()?))) {
-        let user = percent_decoded(user);
-        connect = match server.password() {
-            Some(password) => connect.user_and_password(user, percent_decoded(password)),
-            None => connect.token(user),
-        };
-    }
+    connect = match &urls.login {
+        None => connect,
+        Some(Login::User(user, password)) => {
+            connect.user_and_password(user.clone(), password.clone())
+        }
+        Some(Login::Token(token)) => connect.token(token.clone()),
+    };
     if let Some(path) = &options.tls_ca {
         connect = connect
             .add_root_certificates(path.clone())
             .require_tls(true);
     }
+    if let Some((certificate, key)) = options.tls_cert.clone().zip(options.tls_key.clone()) {
+        connect = connect
+            .add_client_certificate(certificate, key)
+            .require_tls(true);
+    }
     Ok(connect)
 }
 
-fn servers(urls: &str) -> Result<Vec<ServerAddr>, ConnectError> {
-    let parse = |url: &str| {
-        ServerAddr::from_str(url.trim()).map_err(|source| ConnectError::Url {
-            url: url
-                .rsplit_once('@')
-                .map_or(url, |(_, host)| host)
-                .to_owned(),
+fn servers(urls: &BrokerUrls) -> Result<Vec<ServerAddr>, ConnectError> {
+    let parse = |url: &String| {
+        ServerAddr::from_str(url).map_err(|source| ConnectError::Url {
+            url: url.clone(),
             source,
         })
     };
-    urls.split(',').map(parse).collect()
-}
-
-/// The brokers, without what stands in front of their hosts.
-fn shown(servers: &[ServerAddr]) -> String {
-    let hosts = servers
-        .iter()
-        .map(|server| format!("{}:{}", server.host(), server.port()));
-    hosts.collect::<Vec<_>>().join(",")
-}
-
-/// A URL's user or password as it was meant; a `%` that starts no code is one.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let code = after
-            .get(..2)
-            .and_then(|digits| str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match code {
-            Some(byte) if first == b'%' => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            Some(_) | None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    urls.servers.iter().map(parse).collect()
 }
 
 #[cfg(test)]
@@ -194,17 +173,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_decoded_and_not_shown() {
-        let servers = servers("nats://me:p%40ss%2@one:4222, nats://two").unwrap();
-        assert_eq!(shown(&servers), "one:4222,two:4222");
-        assert_eq!(percent_decoded(servers[0].password().unwrap()), "p@ss%2");
-    }
-
-    #[test]
     fn a_url_that_is_none_is_named_without_its_password() {
-        let error = servers("ftp://me:secret@host").unwrap_err().to_string();
+        let urls = BrokerUrls::parse("ftp://me:secret@host");
+        let error = servers(&urls).unwrap_err().to_string();
         assert!(
-            error.contains("`host`") && !error.contains("secret"),
+            error.contains("`ftp://host`") && !error.contains("secret"),
             "{error}"
         );
     }

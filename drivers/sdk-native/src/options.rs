@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
+use beltline_wire::BrokerUrls;
 use clap::Args;
 use log::LevelFilter;
 
@@ -22,9 +23,15 @@ pub struct Options {
     /// A file with the broker's credentials (JWT and seed)
     #[arg(long, value_name = "FILE", env = "NATS_CREDS")]
     pub creds: Option<PathBuf>,
-    /// Trust the certificates in this file too (PEM), and speak TLS only
+    /// Trust those whose certificates are in this file (PEM) instead of the system's, and speak TLS only
     #[arg(long, value_name = "FILE", env = "NATS_TLS_CA")]
     pub tls_ca: Option<PathBuf>,
+    /// The file with this driver's own certificate
+    #[arg(long, value_name = "FILE", env = "NATS_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The file with its key
+    #[arg(long, value_name = "FILE", env = "NATS_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// How many attempts may be worked on at once; as many as there are cores unless said
     #[arg(long, value_name = "N", env = "BELT_CONCURRENCY")]
     pub concurrency: Option<NonZero<usize>>,
@@ -56,6 +63,8 @@ impl Options {
 
     /// Whether the broker is shown anything that says who this is.
     pub fn has_credentials(&self) -> bool {
-        self.creds.is_some() || self.nats.split(',').any(|url| url.contains('@'))
+        self.creds.is_some()
+            || self.tls_cert.is_some()
+            || BrokerUrls::parse(&self.nats).login.is_some()
     }
 }

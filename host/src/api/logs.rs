@@ -10,7 +10,7 @@ use super::{Problem, Shared};
 use crate::logs::{self, LogLine, LogSink, Page, RunLog};
 use crate::owner::{OwnerError, blocking};
 use crate::runs::StoredRun;
-use crate::said::{self, LINE_BYTES_MAX};
+use crate::said::{self, LINE_BYTES_MAX, RUN_LOG_BYTES_MAX};
 use array::{Items, array};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -29,8 +29,7 @@ use utoipa::{IntoParams, ToSchema};
 /// The latest runs whose logs one request looks at.
 const RUNS_MAX: usize = 100;
 
-/// Bytes of logs that one request reads, and up to which a run's log takes lines from clients: four times what an attempt
-/// may say where nothing else is set.
+/// Bytes of logs that one request reads. Each client that asks has us hold it in memory, as lines and as JSON.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Lines of one answer.
@@ -277,8 +276,8 @@ async fn keep(
             return Err(Problem::field(field, message));
         }
     }
-    if logs::bytes(&owner.state().logs(), id) >= LOG_BYTES_MAX {
-        let limit = crate::text::size(LOG_BYTES_MAX);
+    if said::is_full(&owner.state().logs(), id) {
+        let limit = crate::text::size(RUN_LOG_BYTES_MAX);
         let detail = format!("the log of run {id} is at the limit of {limit} and takes no more");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }

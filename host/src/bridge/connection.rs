@@ -2,6 +2,7 @@
 
 use super::{BridgeError, Counts, REQUEST_TIME_MAX};
 use async_nats::{Client, ConnectOptions, Event, jetstream};
+use beltline_wire::{BrokerUrls, Login};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,43 +25,10 @@ pub struct NatsSettings {
     pub url: String,
     /// A file of credentials: a JWT and its seed.
     pub creds: Option<PathBuf>,
-    /// The certificates of those who may have signed the server's, beside the system's.
+    /// The certificates of those who may have signed the server's, instead of the system's; then nothing but TLS is spoken.
     pub tls_ca: Option<PathBuf>,
     /// This host's own certificate and its key.
     pub tls_own: Option<(PathBuf, PathBuf)>,
-}
-
-impl NatsSettings {
-    /// The URL without what is secret in it.
-    pub fn shown(&self) -> String {
-        let all: Vec<_> = self.servers().map(|(server, _)| server).collect();
-        all.join(",")
-    }
-
-    /// Each server, without and with what stands before its `@`.
-    fn servers(&self) -> impl Iterator<Item = (String, Option<&str>)> {
-        self.url.split(',').map(|url| {
-            let (scheme, rest) = url.trim().split_once("://").unwrap_or(("nats", url.trim()));
-            let (secret, host) = match rest.rsplit_once('@') {
-                Some((secret, host)) => (Some(secret), host),
-                None => (None, rest),
-            };
-            (format!("{scheme}://{host}"), secret)
-        })
-    }
-
-    /// The client does not look for it in the URL itself: the user and password, or the token, of the first server that
-    /// has one.
-    fn with_secret(&self, options: ConnectOptions) -> ConnectOptions {
-        let secret = self.servers().find_map(|(_, secret)| secret);
-        match secret.map(|secret| secret.split_once(':').ok_or(secret)) {
-            None => options,
-            Some(Ok((user, password))) => {
-                options.user_and_password(user.to_owned(), password.to_owned())
-            }
-            Some(Err(token)) => options.token(token.to_owned()),
-        }
-    }
 }
 
 /// A connection that is made anew when it is lost.
@@ -104,15 +72,26 @@ impl Connection {
             })?;
         }
         if let Some(ca) = &settings.tls_ca {
-            options = options.add_root_certificates(ca.clone());
+            options = options.add_root_certificates(ca.clone()).require_tls(true);
         }
         if let Some((certificate, key)) = &settings.tls_own {
-            options = options.add_client_certificate(certificate.clone(), key.clone());
+            let (certificate, key) = (certificate.clone(), key.clone());
+            options = options
+                .add_client_certificate(certificate, key)
+                .require_tls(true);
         }
-        let urls: Vec<_> = settings.servers().map(|(server, _)| server).collect();
-        let client = settings.with_secret(options).connect(urls).await;
+        // The client does not look for it in the URL itself.
+        let urls = BrokerUrls::parse(&settings.url);
+        options = match &urls.login {
+            None => options,
+            Some(Login::User(user, password)) => {
+                options.user_and_password(user.clone(), password.clone())
+            }
+            Some(Login::Token(token)) => options.token(token.clone()),
+        };
+        let client = options.connect(&urls.servers).await;
         let client = client.map_err(|source| BridgeError::Connect {
-            url: settings.shown(),
+            url: urls.shown(),
             source,
         })?;
         Ok(Connection { client, made })
@@ -163,26 +142,5 @@ fn happened(event: &Event, made: &watch::Sender<u64>, counts: &Counts) {
         Event::ClientError(error) => tracing::warn!(%error, "trouble with the broker"),
         Event::SlowConsumer(_) => tracing::warn!("the broker sends faster than is read"),
         Event::LameDuckMode | Event::Draining | Event::Closed => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_secret_is_shown() {
-        let shown = |url: &str| {
-            let url = url.to_owned();
-            NatsSettings {
-                url,
-                ..NatsSettings::default()
-            }
-            .shown()
-        };
-        assert_eq!(shown("nats://a:b@h:4222"), "nats://h:4222");
-        assert_eq!(shown("tls://token@h, nats://u:p@q@i"), "tls://h,nats://i");
-        assert_eq!(shown("h:1"), "nats://h:1");
-        assert_eq!(shown("u:p@h:1"), "nats://h:1");
     }
 }

@@ -10,9 +10,6 @@ use beltline_wire::DriverLog;
 use beltline_wire::subjects::LOGS_STREAM;
 use std::sync::Arc;
 
-/// The most that native drivers may say in one run.
-const RUN_LOG_BYTES_MAX: u64 = 64 << 20;
-
 impl Bridge {
     /// Takes lines for as long as the host is there.
     pub(super) async fn take_logs(self: Arc<Self>) {
@@ -43,10 +40,14 @@ impl Bridge {
             return;
         };
         let folder = owner.state().logs();
-        if crate::logs::bytes(&folder, id) > RUN_LOG_BYTES_MAX {
+        if said::is_full(&folder, id) {
             return;
         }
-        RunLog::of(&folder, id).append(said::line(&stored.run, said));
+        let (log, line) = (RunLog::of(&folder, id), said::line(&stored.run, said));
+        log.append(line.clone());
+        if said::is_full(&folder, id) {
+            log.append(said::last(&line));
+        }
         owner.said(id);
     }
 }

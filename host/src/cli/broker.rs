@@ -30,7 +30,7 @@ pub(super) struct BrokerArgs {
         help_heading = "Native drivers"
     )]
     nats_creds: Option<PathBuf>,
-    /// The file with certificates of those who may have signed its own
+    /// The file with certificates of those who may have signed its own, instead of the system's; then it is TLS or nothing
     #[arg(
         long,
         value_name = "FILE",

@@ -3,6 +3,7 @@
 //! Whoever finds a folder without an owner becomes it, listens on its socket, and stays until the runs that it carries
 //! have ended. Whoever only looks opens it to read.
 
+use super::broker::BrokerArgs;
 use super::stop::Stop;
 use super::{Format, output};
 use crate::api::{self, Listening, SOCKET, Server};
@@ -59,6 +60,8 @@ pub(super) struct Connection {
     pub(super) client: Client,
     /// The folder, where there is one.
     folder: Option<StateFolder>,
+    /// What this process reaches native drivers by, where it is the owner or becomes it.
+    broker: BrokerArgs,
     /// This process, where it is the owner.
     pub(super) owned: Option<Owned>,
 }
@@ -72,7 +75,7 @@ pub(super) struct Owned {
     listens: bool,
     ends: watch::Sender<bool>,
     /// The broker, where it is one of its own: it ends when everything else has.
-    pub(super) broker: Option<Spawned>,
+    broker: Option<Spawned>,
 }
 
 impl Place {
@@ -87,6 +90,15 @@ impl Place {
 
     /// To move runs that are there.
     pub(super) fn open(&self, format: Format) -> Result<Connection, Stop> {
+        self.open_over(&BrokerArgs::default(), format)
+    }
+
+    /// The same, with native drivers.
+    pub(super) fn open_over(
+        &self,
+        broker: &BrokerArgs,
+        format: Format,
+    ) -> Result<Connection, Stop> {
         if let Some(server) = self.server()? {
             return Ok(server);
         }
@@ -94,7 +106,7 @@ impl Place {
         if !state.has_store() {
             return Err(Stop::no_runs());
         }
-        Connection::of_folder(state, format, None)
+        Connection::of_folder(state, format, None, broker.clone())
     }
 
     /// To bring something: a folder that is not there is made.
@@ -104,7 +116,7 @@ impl Place {
         }
         let state = StateFolder::locate(self.state.as_deref())?;
         state.make()?;
-        Connection::of_folder(state, format, None)
+        Connection::of_folder(state, format, None, BrokerArgs::default())
     }
 
     /// The server, where one is named.
@@ -126,6 +138,7 @@ impl Place {
         Ok(Some(Connection {
             client: Client::of_server(&url, token)?.waiting(Arc::new(output::note)),
             folder: None,
+            broker: BrokerArgs::default(),
             owned: None,
         }))
     }
@@ -162,16 +175,21 @@ impl Connection {
         state: StateFolder,
         format: Format,
         wasm: Option<WasmHost>,
+        broker: BrokerArgs,
     ) -> Result<Self, Stop> {
         let open = || Ok(Embedded::open(&state.store()));
-        match reach(&state, open)? {
-            Reached::Owner(client) => Ok(Connection::to_owner(state, client)),
+        let connection = match reach(&state, open)? {
+            Reached::Owner(client) => Connection::to_owner(state, client),
             Reached::Nobody(store) => {
                 let settings = settings(None, format, wasm);
-                let owned = Owned::new(state.clone(), *store, settings)?;
-                Ok(Connection::to_own(state, owned))
+                let owned = Owned::new(state.clone(), *store, settings, &broker)?;
+                Connection::to_own(state, owned)
             }
-        }
+        };
+        Ok(Connection {
+            broker,
+            ..connection
+        })
     }
 
     /// The owner of a folder; where it has none, what lies there.
@@ -198,6 +216,7 @@ impl Connection {
         Connection {
             client,
             folder: Some(state),
+            broker: BrokerArgs::default(),
             owned: None,
         }
     }
@@ -206,6 +225,7 @@ impl Connection {
         Connection {
             client: owned.client(),
             folder: Some(state),
+            broker: BrokerArgs::default(),
             owned: Some(owned),
         }
     }
@@ -213,7 +233,7 @@ impl Connection {
     /// The same way again, after it broke: the owner's death makes this process the owner.
     pub(super) fn again(&mut self, format: Format) -> Result<(), Stop> {
         if let (None, Some(state)) = (&self.owned, &self.folder) {
-            *self = Connection::of_folder(state.clone(), format, None)?;
+            *self = Connection::of_folder(state.clone(), format, None, self.broker.clone())?;
         }
         Ok(())
     }
@@ -329,15 +349,18 @@ pub(super) fn sandbox(config: &Config, format: Format) -> Result<WasmHost, Stop>
 }
 
 impl Owned {
-    /// Takes a folder whose store is open to write, and listens on its socket.
+    /// Takes a folder whose store is open to write, and listens on its socket; connected to the broker first, so that nobody who
+    /// comes finds none.
     pub(super) fn new(
         state: StateFolder,
         store: Embedded,
         settings: Settings,
+        broker: &BrokerArgs,
     ) -> Result<Self, Stop> {
         let folder = state.root().to_owned();
-        let (owner, runs) = Owner::new(state, store, settings).map_err(Stop::fault)?;
+        let (owner, runs) = Owner::new(state.clone(), store, settings).map_err(Stop::fault)?;
         let mut owned = Owned::quiet(owner, runs);
+        owned.broker = block_on(broker.connect(&owned.owner, &state))?;
         let serving = serving_threads()?;
         let listening = {
             let _entered = serving.enter();

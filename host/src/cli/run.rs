@@ -114,15 +114,9 @@ fn to_folder(args: &RunArgs) -> Result<(Connection, Written, NewRun), Stop> {
         wasm = Some(written.try_out(args, &config, &config_path, &state)?);
         state.make()?;
     }
-    let mut connection = Connection::of_folder(state.clone(), args.output, wasm)?;
-    match &mut connection.owned {
-        Some(owned) => {
-            owned.broker = block_on(args.broker.connect(&owned.owner, &state))?;
-        }
-        None if args.broker.is_given() => {
-            output::note("another process owns the state, and its broker is taken");
-        }
-        None => {}
+    let connection = Connection::of_folder(state, args.output, wasm, args.broker.clone())?;
+    if connection.owned.is_none() && args.broker.is_given() {
+        output::note("another process owns the state, and its broker is taken");
     }
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Stop::fault);
     let order = NewRun {

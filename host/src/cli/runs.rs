@@ -5,6 +5,7 @@
 mod go_on;
 mod look;
 
+use super::broker::BrokerArgs;
 use super::connection::Place;
 use super::stop::Stop;
 use super::{Format, output};
@@ -113,7 +114,7 @@ pub(super) struct Which {
     run: Option<String>,
 }
 
-/// Paths that a run keeps, where they are no longer what they were.
+/// What a run needs of this machine, where that is not what it was: paths that it keeps, and a broker.
 #[derive(Args)]
 pub(super) struct Anew {
     /// The operator's file, instead of the one that the run was made with
@@ -125,6 +126,8 @@ pub(super) struct Anew {
     /// The out folder, instead of the run's
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    broker: BrokerArgs,
 }
 
 impl Which {

@@ -70,13 +70,13 @@ pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Stop> {
     let state = StateFolder::locate(args.state.as_deref())?;
     state.make()?;
     let store = take(&state)?;
-    let mut owned = Owned::new(
+    let owned = Owned::new(
         state.clone(),
         store,
         settings(Some(config), Format::Json, None),
+        &args.broker,
     )?;
     let owner = Arc::clone(&owned.owner);
-    owned.broker = block_on(args.broker.connect(&owner, &state))?;
     let serving = owned
         .serving()
         .context("there are no threads")

@@ -1,6 +1,9 @@
 //! Deadlines, cancels and signals.
 
+use std::time::Duration;
+
 use beltline_wire::DriverFailure;
+use futures::StreamExt as _;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -128,6 +131,35 @@ async fn a_signal_lets_it_finish_and_leaves_the_rest_to_others() {
     );
     let _other = world.driver(&[]);
     assert_eq!(world.result().await.step_id.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn a_signal_gives_back_at_once_what_was_not_begun() {
+    let mut world = World::new().await;
+    // Longer than anything is waited for: without being given back it comes to nobody.
+    world.consumer_with_wait(Duration::from_secs(600)).await;
+    let mut asked = world.asked().await;
+    let mut driver = world.driver(&["--concurrency", "1"]);
+    let request = asked.next().await.unwrap();
+    world.dispatch("a", world.waiting()).await;
+    world.begun(1);
+    // Asked for on its behalf: as one that comes over a connection that was given up.
+    world.dispatch("b", json!({})).await;
+    let asks =
+        world
+            .client
+            .publish_with_reply(request.subject, request.reply.unwrap(), request.payload);
+    asks.await.unwrap();
+    while world.consumer().await.num_ack_pending < 2 {}
+    driver.signal(Signal::TERM);
+    driver.says("finishes what it has in hand");
+    let _other = world.driver(&[]);
+    assert_eq!(world.result().await.step_id.as_deref(), Some("b"));
+    world.release();
+    assert_eq!(world.result().await.step_id.as_deref(), Some("a"));
+    assert_eq!(driver.end(), Some(0));
+    assert_eq!((world.lines("begun").len(), world.results().await), (1, 2));
+    world.settled().await;
 }
 
 #[tokio::test]

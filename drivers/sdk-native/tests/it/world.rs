@@ -87,10 +87,16 @@ impl World {
 
     /// The driver's consumer, made beforehand with a short wait.
     pub async fn impatient(&self) {
+        self.consumer_with_wait(std::time::Duration::from_secs(1))
+            .await;
+    }
+
+    /// The same with any wait.
+    pub async fn consumer_with_wait(&self, ack_wait: std::time::Duration) {
         let config = pull::Config {
             durable_name: Some(self.name.to_owned()),
             filter_subject: subjects::driver_subjects(self.name),
-            ack_wait: std::time::Duration::from_secs(1),
+            ack_wait,
             ..pull::Config::default()
         };
         let stream = self
@@ -99,6 +105,14 @@ impl World {
             .await
             .unwrap();
         stream.create_consumer(config).await.unwrap();
+    }
+
+    /// What the driver's programs ask the broker for, from now on.
+    pub async fn asked(&self) -> async_nats::Subscriber {
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.*.{}", self.name);
+        let asked = self.client.subscribe(subject).await.unwrap();
+        self.client.flush().await.unwrap();
+        asked
     }
 
     pub async fn consumer(&self) -> consumer::Info {

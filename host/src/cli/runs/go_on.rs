@@ -18,6 +18,11 @@ use std::process::ExitCode;
 const LOOKED_AT: usize = 100;
 
 impl Anew {
+    fn open(&self, which: &Which) -> Result<Connection, Stop> {
+        let common = &which.common;
+        common.place.open_over(&self.broker, common.output)
+    }
+
     /// What goes with the request: nothing where nothing is given.
     fn local(&self, connection: &Connection) -> Result<Option<LocalRun>, Stop> {
         let absolute = |path: &Option<PathBuf>| {
@@ -41,7 +46,7 @@ impl Anew {
 }
 
 pub(super) fn retry(which: &Which, anew: &Anew, from: Option<String>) -> Result<ExitCode, Stop> {
-    let connection = which.common.place.open(which.common.output)?;
+    let connection = anew.open(which)?;
     let how = GoOn {
         from,
         local: anew.local(&connection)?,
@@ -52,7 +57,7 @@ pub(super) fn retry(which: &Which, anew: &Anew, from: Option<String>) -> Result<
 }
 
 pub(super) fn rerun(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
-    let connection = which.common.place.open(which.common.output)?;
+    let connection = anew.open(which)?;
     let how = GoOn {
         from: None,
         local: anew.local(&connection)?,
@@ -65,7 +70,7 @@ pub(super) fn rerun(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
 
 pub(super) fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
     let format = which.common.output;
-    let connection = which.common.place.open(format)?;
+    let connection = anew.open(which)?;
     let how = GoOn {
         from: None,
         local: anew.local(&connection)?,
