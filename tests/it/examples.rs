@@ -2,7 +2,7 @@
 
 use crate::belt::{driver, root};
 use expect_test::expect_file;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -55,6 +55,9 @@ fn check(folder: &Path) {
         if folder.ends_with("supply-chain") {
             check_supply_chain(&run, out);
         }
+        if folder.ends_with("both-ways") {
+            check_both_ways(&run);
+        }
     }
 }
 
@@ -76,6 +79,21 @@ fn check_supply_chain(run: &Value, out: &Path) {
     assert_eq!(run["steps"][1]["output"]["counts"]["deny"], 0);
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("Beltline: supply chain") && page.contains(&components.to_string()));
+}
+
+/// One source, in two places, comes to the same, and each saw what came before it.
+fn check_both_ways(run: &Value) {
+    let [here, there] = [&run["steps"][0], &run["steps"][1]];
+    let seen = |step: &Value, after: Value| {
+        let mut output = step["output"].clone();
+        assert_eq!(output["after"].take(), after);
+        output
+    };
+    let here_output = seen(here, json!([]));
+    assert_eq!(here_output["words"], 4);
+    assert_eq!(here_output, seen(there, json!(["here"])));
+    let placed = [here, there].map(|step| &step["attempts"][0]["placement"]);
+    assert_eq!(placed, ["wasm", "native"]);
 }
 
 /// A run in a few words, with `#` for numbers.

@@ -14,9 +14,15 @@ fn two_steps(up: &Up) {
     );
 }
 
+const BOTH: [&str; 2] = ["current", "old"];
+
 /// One that has a pipeline of two steps of driver `a`.
 fn host() -> (Nats, Bench, Up) {
-    let nats = Nats::start();
+    host_over("current")
+}
+
+fn host_over(which: &'static str) -> (Nats, Bench, Up) {
+    let nats = Nats::of(which, "");
     let bench = bench(&[], &[("a", "")]);
     let up = nats.up(&bench);
     two_steps(&up);
@@ -25,7 +31,11 @@ fn host() -> (Nats, Bench, Up) {
 
 #[test]
 fn the_broker_is_killed_while_a_step_is_out() {
-    let (mut nats, _bench, up) = host();
+    BOTH.into_iter().for_each(broker_killed);
+}
+
+fn broker_killed(which: &'static str) {
+    let (mut nats, _bench, up) = host_over(which);
     let mut driver = Puppet::attach(&nats, "a");
     let run = up.begin("thing");
     let first = driver.next();
@@ -75,7 +85,11 @@ fn the_broker_is_away_when_a_run_begins() {
 
 #[test]
 fn what_the_broker_has_lost_is_handed_over_again() {
-    let (mut nats, _bench, up) = host();
+    BOTH.into_iter().for_each(broker_wiped);
+}
+
+fn broker_wiped(which: &'static str) {
+    let (mut nats, _bench, up) = host_over(which);
     let mut driver = Puppet::attach(&nats, "a");
     let run = up.begin("thing");
     let lost = driver.next();
@@ -102,8 +116,11 @@ fn what_the_broker_has_lost_is_handed_over_again() {
 
 #[test]
 fn a_consumer_or_a_stream_is_deleted_while_a_step_waits() {
-    for what in ["consumer", "stream"] {
-        let (nats, _bench, up) = host();
+    for (what, which) in ["consumer", "stream"]
+        .into_iter()
+        .flat_map(|what| BOTH.map(|which| (what, which)))
+    {
+        let (nats, _bench, up) = host_over(which);
         let jetstream = nats.jetstream();
         consumer_config(&nats, "a");
         let run = up.begin("thing");
@@ -129,7 +146,11 @@ fn a_consumer_or_a_stream_is_deleted_while_a_step_waits() {
 
 #[test]
 fn the_host_is_killed_while_steps_are_out() {
-    let (nats, bench, up) = host();
+    BOTH.into_iter().for_each(host_killed);
+}
+
+fn host_killed(which: &'static str) {
+    let (nats, bench, up) = host_over(which);
     let mut driver = Puppet::attach(&nats, "a");
     let runs: Vec<_> = (0..20)
         .map(|nth| up.begin(&format!("thing-{nth}")))
@@ -276,8 +297,16 @@ fn a_message_that_kills_its_driver_fails_its_step() {
     up.line("line", json!([{"id": "s", "driver": "a", "retry": retry}]));
     let mut driver = Puppet::attach(&nats, "a");
     let run = up.begin("thing");
-    for _ in 0..5 {
+    for nth in 0..5 {
         let handed = driver.next();
+        if nth == 1 {
+            up.until("/drivers/a", |driver| driver["native"]["redelivered"] == 1);
+            let metrics = up.get("/metrics").text();
+            assert!(
+                metrics.contains("beltline_native_messages_redelivered 1"),
+                "{metrics}"
+            );
+        }
         let again = async_nats::jetstream::AckKind::Nak(None);
         wait(handed.message.ack_with(again)).unwrap();
     }

@@ -3,7 +3,7 @@
 use crate::belt::{Bench, root};
 use crate::up::Up;
 use async_nats::Subscriber;
-use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::consumer::{Info, PullConsumer, pull};
 use async_nats::jetstream::{self, Message, consumer::AckPolicy};
 use beltline::clock;
 use futures::StreamExt;
@@ -239,6 +239,30 @@ async fn consumer(jetstream: &jetstream::Context, name: &str) -> PullConsumer {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Waits until a consumer stands like that.
+#[track_caller]
+pub fn until_consumer(nats: &Nats, stream: &str, name: &str, is_so: impl Fn(&Info) -> bool) {
+    let jetstream = nats.jetstream();
+    let (stream, name) = (stream.to_owned(), name.to_owned());
+    wait(async {
+        let stands = || jetstream.get_consumer_from_stream::<pull::Config, _, _>(&name, &stream);
+        while !stands().await.is_ok_and(|found| is_so(found.cached_info())) {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// What a driver does not acknowledge is delivered again after a second.
+pub fn impatient(nats: &Nats, name: &str) {
+    let jetstream = nats.jetstream();
+    let mut config = wait(consumer(&jetstream, name))
+        .cached_info()
+        .config
+        .clone();
+    config.ack_wait = Duration::from_secs(1);
+    wait(jetstream.create_consumer_on_stream(config, "messages")).unwrap();
 }
 
 /// The durable configuration of a driver's consumer, as it stands on the broker.

@@ -1,11 +1,27 @@
-//! A TCP proxy between two programs of a test, which can be slow, deaf, or gone.
+//! A TCP proxy between two programs of a test, which can be slow, deaf, or gone, from a given word on.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+/// What becomes of words that were waited for. What comes after them, on either way, goes nowhere.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Then {
+    /// They do not get through.
+    Stop,
+    /// They get through.
+    LetThroughAndStop,
+}
+
+struct Watch {
+    words: &'static str,
+    then: Then,
+    seen: Sender<()>,
+}
 
 #[derive(Default)]
 struct How {
@@ -13,6 +29,7 @@ struct How {
     latency_ms: AtomicU64,
     /// What comes goes nowhere, and nobody is told.
     is_deaf: AtomicBool,
+    watch: Mutex<Option<Watch>>,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -33,12 +50,12 @@ impl Proxy {
                 let (Ok(near), Ok(far)) = (near, TcpStream::connect(("127.0.0.1", port))) else {
                     continue;
                 };
-                let both = [(&near, &far), (&far, &near)];
-                for (from, to) in both {
+                let both = [(&near, &far, true), (&far, &near, false)];
+                for (from, to, is_out) in both {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     shared.open.lock().unwrap().push(from.try_clone().unwrap());
                     let how = Arc::clone(&shared);
-                    thread::spawn(move || carry(from, to, &how));
+                    thread::spawn(move || carry(from, to, is_out, &how));
                 }
             }
         });
@@ -59,6 +76,13 @@ impl Proxy {
         self.how.is_deaf.store(is_deaf, Ordering::Relaxed);
     }
 
+    /// Waits for words on their way out, and tells when they were there.
+    pub fn watch(&self, words: &'static str, then: Then) -> Receiver<()> {
+        let (seen, told) = channel();
+        *self.how.watch.lock().unwrap() = Some(Watch { words, then, seen });
+        told
+    }
+
     /// Cuts what is open; whoever comes again is let through.
     pub fn cut(&self) {
         for open in self.how.open.lock().unwrap().drain(..) {
@@ -67,8 +91,26 @@ impl Proxy {
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, how: &How) {
+impl How {
+    /// Whether what is waited for ends in these bytes; from then on the proxy is deaf.
+    fn springs(&self, bytes: &[u8]) -> Option<Watch> {
+        let mut watch = self.watch.lock().unwrap();
+        let words = watch.as_ref()?.words.as_bytes();
+        let is_there = bytes.windows(words.len()).any(|part| part == words);
+        let sprung = is_there.then(|| watch.take()).flatten();
+        if sprung.is_some() {
+            self.is_deaf.store(true, Ordering::Relaxed);
+        }
+        sprung
+    }
+}
+
+/// Of what went out so much is looked at again: words may come in two pieces.
+const TAIL: usize = 256;
+
+fn carry(mut from: TcpStream, mut to: TcpStream, is_out: bool, how: &How) {
     let mut buffer = [0; 64 << 10];
+    let mut out = Vec::new();
     while let Ok(read) = from.read(&mut buffer) {
         if read == 0 {
             break;
@@ -76,6 +118,17 @@ fn carry(mut from: TcpStream, mut to: TcpStream, how: &How) {
         let latency = how.latency_ms.load(Ordering::Relaxed);
         if latency > 0 {
             hold(Duration::from_millis(latency));
+        }
+        if is_out {
+            out.extend_from_slice(&buffer[..read]);
+            let sprung = how.springs(&out);
+            out.drain(..out.len().saturating_sub(TAIL));
+            if let Some(watch) = sprung {
+                if watch.then == Then::LetThroughAndStop {
+                    to.write_all(&buffer[..read]).unwrap();
+                }
+                watch.seen.send(()).unwrap();
+            }
         }
         if how.is_deaf.load(Ordering::Relaxed) {
             continue;
