@@ -5,7 +5,6 @@ use super::super::stop::{Stop, exit_code};
 use super::super::{Format, output, print};
 use super::{Common, Which, is_open, say_cut_off};
 use crate::api::RunsPage;
-use crate::client::ClientError;
 use crate::clock::{self, rfc3339};
 use crate::documents::parse_duration;
 use crate::logs::LogLine;
@@ -122,8 +121,8 @@ pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
     let (view, made, unsure) = {
         // Whoever reads slowly holds up nobody: the state is closed before anything is printed.
         let connection = which.common.place.look()?;
-        let found = block_on(connection.client.get::<RunView>(&which.path("")?));
-        let view = found.map_err(|error| doubted(&connection, error))?;
+        let found = connection.see::<RunView>(&which.path("")?);
+        let view = found.map_err(|stop| doubted(&connection, stop))?;
         let made = print::made(&connection, &view);
         (view, made, is_unsure(&connection))
     };
@@ -143,8 +142,8 @@ pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<Ex
     if follow {
         return followed(connection, which, &path);
     }
-    let found = block_on(connection.client.get::<Vec<LogLine>>(&path));
-    let lines = found.map_err(|error| doubted(&connection, error))?;
+    let found = connection.see::<Vec<LogLine>>(&path);
+    let lines = found.map_err(|stop| doubted(&connection, stop))?;
     drop(connection);
     output::document(which.common.output, &lines, |lines| log_lines(lines))?;
     Ok(ExitCode::SUCCESS)
@@ -152,19 +151,33 @@ pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<Ex
 
 /// Follows to the end, and says where that is the end of what there is and not of the run.
 fn followed(connection: Connection, which: &Which, path: &str) -> Result<ExitCode, Stop> {
-    block_on(follow_logs(&connection, path, which.common.output))?;
-    let view = block_on(connection.client.get::<RunView>(&which.path("")?));
+    let (format, mut told) = (which.common.output, None);
+    if let Err(stop) = block_on(follow_logs(&connection, path, format, &mut told)) {
+        // Where the owner ends as its run does, the rest is there to be read.
+        let looking = match stop.is_unreachable() {
+            true => connection.without_owner()?.ok_or(stop)?,
+            false => return Err(stop),
+        };
+        block_on(follow_logs(&looking, path, format, &mut told))?;
+    }
+    let view = connection.see::<RunView>(&which.path("")?);
     drop(connection);
-    // Where the owner ends as its run does, there is nobody left to ask, and nothing to say.
     if let Some(view) = view.ok().filter(|view| view.cut_off) {
         say_cut_off(&view.run);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn follow_logs(connection: &Connection, path: &str, format: Format) -> Result<(), Stop> {
-    let mut stream = connection.client.stream(path, None).await?;
+/// Tells the lines after the one `told`, which it keeps.
+async fn follow_logs(
+    connection: &Connection,
+    path: &str,
+    format: Format,
+    told: &mut Option<String>,
+) -> Result<(), Stop> {
+    let mut stream = connection.client.stream(path, told.as_deref()).await?;
     while let Some(event) = stream.next().await? {
+        *told = Some(event.id);
         let line: LogLine = serde_json::from_str(&event.data).map_err(Stop::fault)?;
         match format {
             Format::Text => output::bytes(log_lines(std::slice::from_ref(&line)).as_bytes())?,
@@ -198,7 +211,7 @@ pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Sto
             },
         );
         let path = which.path(&format!("?wait={wait}"))?;
-        let view: RunView = block_on(connection.client.get(&path))?;
+        let view: RunView = connection.see(&path)?;
         let is_over = left.is_some_and(|left| left.is_zero());
         if !is_open(view.status) || view.cut_off || is_over {
             let made = print::made(&connection, &view);
@@ -230,8 +243,7 @@ fn log_lines(lines: &[LogLine]) -> String {
 }
 
 /// A run that is not found in a state of which something is lost may have been there.
-fn doubted(connection: &Connection, error: ClientError) -> Stop {
-    let stop = Stop::from(error);
+fn doubted(connection: &Connection, stop: Stop) -> Stop {
     match is_unsure(connection) {
         true => stop.because(LOST),
         false => stop,
