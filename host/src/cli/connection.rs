@@ -240,12 +240,21 @@ impl Connection {
 
     /// What there is to see, also where the owner has ended since.
     pub(super) fn see<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Stop> {
-        match (block_on(self.client.get(path)), &self.folder) {
-            (Err(ClientError::Unreachable { .. }), Some(state)) if self.owned.is_none() => {
-                let looking = Connection::looking(state.clone())?;
-                Ok(block_on(looking.client.get(path))?)
-            }
-            (found, _) => Ok(found?),
+        let error = match block_on(self.client.get(path)) {
+            Err(error @ ClientError::Unreachable { .. }) => error,
+            found => return Ok(found?),
+        };
+        match self.without_owner()? {
+            Some(looking) => Ok(block_on(looking.client.get(path))?),
+            None => Err(error.into()),
+        }
+    }
+
+    /// The way to look that is left where the owner that this one led to has ended.
+    pub(super) fn without_owner(&self) -> Result<Option<Self>, Stop> {
+        match (&self.folder, &self.owned) {
+            (Some(state), None) => Connection::looking(state.clone()).map(Some),
+            (None, _) | (_, Some(_)) => Ok(None),
         }
     }
 

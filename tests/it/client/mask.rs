@@ -59,11 +59,11 @@ impl Mask {
             let is_unit = UNITS.contains(&word.trim_end_matches(','));
             match words.last_mut() {
                 Some(last) if is_unit && is_number(last) => *last = "#",
-                Some(last) if word == "calls" => *last = "#",
-                _ => {}
-            }
-            if !is_unit {
-                words.push(word);
+                Some(last) if word == "calls" => {
+                    *last = "#";
+                    words.push(word);
+                }
+                _ => words.push(word),
             }
         }
         // How often a guest called its host follows the memory that it used.

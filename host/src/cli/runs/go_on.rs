@@ -99,7 +99,7 @@ pub(super) fn resume(which: &Which, anew: &Anew) -> Result<ExitCode, Stop> {
 
 pub(super) fn watch(which: &Which) -> Result<ExitCode, Stop> {
     let connection = which.common.place.look()?;
-    let run: RunView = block_on(connection.client.get(&which.path("")?))?;
+    let run: RunView = connection.see(&which.path("")?)?;
     if run.cut_off {
         say_cut_off(&run.run);
         return show(connection, &run.run, which.common.output);

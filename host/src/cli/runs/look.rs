@@ -122,8 +122,8 @@ pub(super) fn get(which: &Which) -> Result<ExitCode, Stop> {
     let (view, made, unsure) = {
         // Whoever reads slowly holds up nobody: the state is closed before anything is printed.
         let connection = which.common.place.look()?;
-        let found = block_on(connection.client.get::<RunView>(&which.path("")?));
-        let view = found.map_err(|error| doubted(&connection, error))?;
+        let found = connection.see::<RunView>(&which.path("")?);
+        let view = found.map_err(|stop| doubted(&connection, stop))?;
         let made = print::made(&connection, &view);
         (view, made, is_unsure(&connection))
     };
@@ -143,8 +143,8 @@ pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<Ex
         return followed(connection, which, &query);
     }
     let path = which.path(&format!("/logs{query}"))?;
-    let found = block_on(connection.client.get::<Vec<LogLine>>(&path));
-    let lines = found.map_err(|error| doubted(&connection, error))?;
+    let found = connection.see::<Vec<LogLine>>(&path);
+    let lines = found.map_err(|stop| doubted(&connection, stop))?;
     drop(connection);
     output::document(which.common.output, &lines, |lines| log_lines(lines))?;
     Ok(ExitCode::SUCCESS)
@@ -218,7 +218,7 @@ pub(super) fn wait(which: &Which, timeout: Option<&str>) -> Result<ExitCode, Sto
                 )
             },
         );
-        let view: RunView = block_on(connection.client.get(&format!("{run}?wait={wait}")))?;
+        let view: RunView = connection.see(&format!("{run}?wait={wait}"))?;
         let is_over = left.is_some_and(|left| left.is_zero());
         if !is_open(view.status) || view.cut_off || is_over {
             let made = print::made(&connection, &view);
@@ -252,8 +252,7 @@ fn log_lines(lines: &[LogLine]) -> String {
 }
 
 /// A run that is not found in a state of which something is lost may have been there.
-fn doubted(connection: &Connection, error: ClientError) -> Stop {
-    let stop = Stop::from(error);
+fn doubted(connection: &Connection, stop: Stop) -> Stop {
     match is_unsure(connection) {
         true => stop.because(LOST),
         false => stop,
