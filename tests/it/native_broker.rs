@@ -8,6 +8,7 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -225,7 +226,11 @@ fn a_server_of_the_hosts_own_that_ends_is_started_again_taken_over_or_not() {
         }
         let first = pid();
         kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
-        up.until("/drivers", |_| ![0, first].contains(&pid()));
+        let address = bench.read("state/nats/url");
+        let (_, address) = address.trim().rsplit_once('@').unwrap();
+        up.until("/drivers", |_| {
+            ![0, first].contains(&pid()) && TcpStream::connect(address).is_ok()
+        });
     }
     let mut driver = Puppet::at(jetstream(&bench.read("state/nats/url")), "a");
     let handed = driver.next();

@@ -144,7 +144,15 @@ fn client(url: &str) -> async_nats::Client {
         .reconnect_delay_callback(|_| Duration::from_millis(20))
         .max_reconnects(None)
         .retry_on_initial_connect();
-    wait(options.connect(url)).unwrap()
+    // The library takes no password from a URL.
+    let login = url
+        .strip_prefix("nats://")
+        .and_then(|url| url.split_once('@'));
+    let options = match login.and_then(|(login, _)| login.split_once(':')) {
+        Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+        None => options,
+    };
+    wait(options.connect(url.trim())).unwrap()
 }
 
 pub fn jetstream(url: &str) -> jetstream::Context {
