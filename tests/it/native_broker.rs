@@ -155,17 +155,19 @@ fn what_a_driver_of_conveyors_does_to_its_consumer_is_mended() {
     assert_eq!(up.ended(&run)["status"], "succeeded");
 }
 
+/// `belt up` with a server of its own.
+fn spawning(bench: &Bench) -> Up {
+    let path = server_file("current");
+    let path = format!("{}:/usr/bin:/bin", path.parent().unwrap().display());
+    let mut command = over(bench, "spawn");
+    command.env("PATH", path);
+    Up::of(bench, Live::start(command))
+}
+
 #[test]
 fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
     let bench = bench(&[], &[("a", "")]);
-    let path = server_file("current");
-    let path = format!("{}:/usr/bin:/bin", path.parent().unwrap().display());
-    let start = || {
-        let mut command = over(&bench, "spawn");
-        command.env("PATH", &path);
-        Up::of(&bench, Live::start(command))
-    };
-    let up = start();
+    let up = spawning(&bench);
     let url_file = bench.path("state/nats/url");
     let mode = std::fs::metadata(&url_file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -177,7 +179,7 @@ fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
     up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
     up.kill();
     assert!(is_running(&first));
-    let up = start();
+    let up = spawning(&bench);
     assert_eq!(
         (pid(), bench.read("state/nats/url")),
         (first.clone(), url.clone())
@@ -191,7 +193,7 @@ fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
     );
     assert!(!is_running(&first));
     // The next one has the same address and password, so that drivers find it.
-    let up = start();
+    let up = spawning(&bench);
     assert_eq!(bench.read("state/nats/url"), url);
     assert_ne!(pid(), first);
     let said = up.terminate();
@@ -204,25 +206,18 @@ fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
 #[test]
 fn a_server_of_the_hosts_own_that_ends_is_started_again_taken_over_or_not() {
     let bench = bench(&[], &[("a", "")]);
-    let path = server_file("current");
-    let path = format!("{}:/usr/bin:/bin", path.parent().unwrap().display());
-    let start = || {
-        let mut command = over(&bench, "spawn");
-        command.env("PATH", &path);
-        Up::of(&bench, Live::start(command))
-    };
     let pid = || {
         let text = std::fs::read_to_string(bench.path("state/nats/pid")).unwrap_or_default();
         text.trim().parse::<i32>().unwrap_or_default()
     };
-    let mut up = start();
+    let mut up = spawning(&bench);
     up.line("line", json!([{"id": "s", "driver": "a"}]));
     let run = id(&up.post("/runs", &order("thing")).is(201));
     up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
     for is_taken_over in [false, true] {
         if is_taken_over {
             up.kill();
-            up = start();
+            up = spawning(&bench);
         }
         let first = pid();
         kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();

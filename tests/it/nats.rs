@@ -6,6 +6,7 @@ use async_nats::Subscriber;
 use async_nats::jetstream::consumer::{Info, PullConsumer, pull};
 use async_nats::jetstream::{self, Message, consumer::AckPolicy};
 use beltline::clock;
+use beltline_wire::{BrokerUrls, Login};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::fs;
@@ -145,14 +146,13 @@ fn client(url: &str) -> async_nats::Client {
         .max_reconnects(None)
         .retry_on_initial_connect();
     // The library takes no password from a URL.
-    let login = url
-        .strip_prefix("nats://")
-        .and_then(|url| url.split_once('@'));
-    let options = match login.and_then(|(login, _)| login.split_once(':')) {
-        Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+    let urls = BrokerUrls::parse(url.trim());
+    let options = match urls.login {
+        Some(Login::User(user, password)) => options.user_and_password(user, password),
+        Some(Login::Token(token)) => options.token(token),
         None => options,
     };
-    wait(options.connect(url.trim())).unwrap()
+    wait(options.connect(urls.servers)).unwrap()
 }
 
 pub fn jetstream(url: &str) -> jetstream::Context {

@@ -192,22 +192,14 @@ impl Step {
 
     /// The attempt under way that is, or is to be, in a program of its own.
     pub fn native_attempt(&self) -> Option<u32> {
-        match self.state {
-            StepState::Waiting { attempt, .. }
-            | StepState::Running {
-                attempt,
-                placement: Placement::Native,
+        let is_here = matches!(
+            self.state,
+            StepState::Running {
+                placement: Placement::Wasm { .. },
                 ..
-            } => Some(attempt),
-            StepState::Running { .. }
-            | StepState::Pending
-            | StepState::Retrying { .. }
-            | StepState::Succeeded { .. }
-            | StepState::Failed { .. }
-            | StepState::Skipped { .. }
-            | StepState::Cancelled { .. }
-            | StepState::TimedOut { .. } => None,
-        }
+            }
+        );
+        self.open_attempt().filter(|_| !is_here)
     }
 
     /// The attempt under way, waiting or running.

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use beltline_engine::{Plan, RunId};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -174,9 +174,13 @@ impl Durable {
 }
 
 fn frame(event: &EventView) -> Event {
-    let data = serde_json::to_string(event).unwrap_or_default();
     Event::default()
         .id(&event.id)
         .event(&event.event)
-        .data(data)
+        .data(json(event))
+}
+
+/// What is told, as JSON text.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("what is told has string keys")
 }

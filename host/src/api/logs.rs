@@ -3,7 +3,7 @@
 mod array;
 
 use super::body::{InPath, InQuery, Json};
-use super::events::{AfterQuery, Frames, after, sse};
+use super::events::{AfterQuery, Frames, after, json, sse};
 use super::idempotency::{Kept, Key, Keyed, once};
 use super::watched::Watched;
 use super::{Problem, Shared};
@@ -95,10 +95,8 @@ pub(super) async fn of_run(
     if wants_stream(&headers) {
         let place = after(&headers, &begin).map(|text| text.parse()).transpose();
         let place = place.map_err(|_| Problem::invalid("the id is none of a line"))?;
-        let frame = |place: u64, line: &LogLine| {
-            let data = serde_json::to_string(line).unwrap_or_default();
-            Event::default().id(place.to_string()).data(data)
-        };
+        let frame =
+            |place: u64, line: &LogLine| Event::default().id(place.to_string()).data(json(line));
         let follow = Followed::new(&owner, stored.run.id, place.unwrap_or(0));
         return Ok(sse(follow.frames(fits, frame)));
     }
@@ -113,10 +111,6 @@ fn items(
 ) -> Items {
     let lines = page?.lines.into_iter();
     Ok(lines.filter_map(|(_, line)| item(&line)).collect())
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("lines have string keys")
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
@@ -327,10 +321,7 @@ async fn follow(owner: &Shared, named: &str, driver: Option<String>) -> Result<R
             .as_ref()
             .is_none_or(|driver| by.line(line).driver == *driver)
     };
-    let frame = move |_: u64, line: &LogLine| {
-        let data = serde_json::to_string(&said.line(line)).unwrap_or_default();
-        Event::default().data(data)
-    };
+    let frame = move |_: u64, line: &LogLine| Event::default().data(json(&said.line(line)));
     let follow = Followed::new(owner, stored.run.id, 0);
     Ok(sse(follow.frames(fits, frame)))
 }

@@ -4,7 +4,7 @@
 //! an attempt says stands between its start and its end.
 
 use super::body::{InPath, InQuery};
-use super::events::{AfterQuery, Told, after, sse};
+use super::events::{AfterQuery, Told, after, json, sse};
 use super::guard::Via;
 use super::{Problem, Shared};
 use crate::logs::{self, LogLine};
@@ -16,7 +16,6 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use beltline_engine::Event as RunEvent;
 use futures::{StreamExt, stream};
-use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
@@ -244,8 +243,4 @@ impl Reader {
         let id = self.at.to_string();
         Event::default().id(id).event(name).data(data)
     }
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("what is told has string keys")
 }

@@ -161,15 +161,8 @@ impl Carried {
 
     /// The inbox of a run that is under way; one that rests has its turn again.
     pub(super) fn inbox_or_wake(&mut self, id: RunId) -> Option<Inbox> {
-        let one = self.runs.get(&id)?;
-        match &one.stand {
-            Stand::UnderWay(inbox) => Some(inbox.clone()),
-            Stand::Making | Stand::Waiting => None,
-            Stand::Resting => {
-                self.wakes(id);
-                None
-            }
-        }
+        self.wakes(id);
+        self.inbox(id)
     }
 
     /// Whether runs wait for a slot.

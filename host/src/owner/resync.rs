@@ -7,7 +7,7 @@ use crate::clock;
 use crate::documents::Override;
 use crate::records::{ResyncRecord, RunRecord, encode};
 use crate::runs::resync_key;
-use crate::store::{Batch, Revision};
+use crate::store::Batch;
 use crate::text;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -112,7 +112,7 @@ impl Owner {
             return Ok(());
         }
         let key = resync_key(kind, name);
-        let done = move |batch: Batch| done(batch, &key, revision);
+        let done = move |batch: Batch| batch.expect(&key, revision).delete(&key);
         let resource = self.catalog.resource(kind, name).await?;
         let (Some(resource), Some(asked)) = (resource, self.runs.record(record.run).await?) else {
             return Ok(self.catalog.commit(done(Batch::new())).await?);
@@ -163,10 +163,6 @@ impl Owner {
             in_place,
         }
     }
-}
-
-fn done(batch: Batch, key: &str, revision: Revision) -> Batch {
-    batch.expect(key, revision).delete(key)
 }
 
 fn pause_ms(times: u32, is_lasting: bool) -> u64 {
