@@ -5,7 +5,7 @@
 use crate::belt::{Bench, Said};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, PipeReader, Read, Seek};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -44,7 +44,19 @@ impl Live {
         let stdout = tempfile::tempfile().unwrap();
         command.stdout(stdout.try_clone().unwrap());
         let (stderr, write) = std::io::pipe().unwrap();
-        let child = command.stderr(write).spawn().unwrap();
+        command.stderr(write);
+        Live::reading(stderr, stdout, command)
+    }
+
+    /// What it prints comes among its lines.
+    pub fn aloud(mut command: Command) -> Live {
+        let (both, write) = std::io::pipe().unwrap();
+        command.stdout(write.try_clone().unwrap()).stderr(write);
+        Live::reading(both, tempfile::tempfile().unwrap(), command)
+    }
+
+    fn reading(stderr: PipeReader, stdout: File, mut command: Command) -> Live {
+        let child = command.spawn().unwrap();
         // The command holds the pipe's other end: without it the lines have an end.
         drop(command);
         let (send, lines) = channel();

@@ -5,8 +5,13 @@ use crate::live::Live;
 use crate::nats::{Nats, Puppet};
 use beltline::clock;
 use serde_json::{Value, json};
-use std::fs;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::{fs, thread};
 
 fn runs(bench: &Bench, args: &[&str]) -> Said {
     bench.belt(&[&["runs"], args, &["--state", "state"]].concat())
@@ -153,6 +158,98 @@ fn the_log_of_a_run_that_was_cut_off_ends_and_nobody_waits_for_it() {
     assert!(said.stderr.contains("was cut off"), "{said:?}");
     // One request of `wait` may take a minute where there is something to wait for.
     assert!(clock::now_ms() - begun_ms < 50_000);
+}
+
+/// Stands between an owner and its clients, and keeps back what it answers to an order.
+struct Between {
+    socket: PathBuf,
+    kept: Receiver<UnixStream>,
+}
+
+impl Between {
+    fn of(state: &Path) -> Between {
+        let (socket, behind) = (state.join("belt.sock"), state.join("behind.sock"));
+        fs::rename(&socket, &behind).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (keep, kept) = channel();
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let (mut near, mut far) = (near.unwrap(), UnixStream::connect(&behind).unwrap());
+                let mut begin = [0; 4096];
+                let read = near.read(&mut begin).unwrap();
+                far.write_all(&begin[..read]).unwrap();
+                let pass = |mut from: UnixStream, mut to: UnixStream| {
+                    thread::spawn(move || io::copy(&mut from, &mut to))
+                };
+                pass(near.try_clone().unwrap(), far.try_clone().unwrap());
+                if begin.starts_with(b"POST /runs ") {
+                    // Its answer is there.
+                    far.read_exact(&mut [0]).unwrap();
+                    keep.send(near).unwrap();
+                } else {
+                    pass(far, near);
+                }
+            }
+        });
+        Between { socket, kept }
+    }
+}
+
+#[test]
+fn a_run_whose_owner_dies_before_it_answers_is_made_once_and_goes_on() {
+    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
+    for name in ["one", "two"] {
+        other_resource(&bench, name);
+    }
+    let mut owner = run_of(&bench, "one");
+    owner.until("at the gate");
+    let between = Between::of(&bench.path("state"));
+    let mut client = run_of(&bench, "two");
+    let kept = between.kept.recv().unwrap();
+    owner.kill();
+    fs::remove_file(&between.socket).unwrap();
+    kept.shutdown(Shutdown::Both).unwrap();
+    client.until("the owner of the state is gone");
+    bench.write("work/gate.open", "");
+    let said = client.end();
+    assert_eq!(said.code, 0, "{said:?}");
+    let all = listed(&bench);
+    let [two, one] = &all[..] else {
+        panic!("{all:#?}")
+    };
+    assert_eq!(two["status"], "succeeded", "{two}");
+    assert_eq!(one["cut_off"], true, "{one}");
+}
+
+#[test]
+fn who_follows_a_log_reads_its_rest_where_the_owner_dies_or_ends() {
+    let bench = Bench::with_steps(&["gate"], &["{driver: gate}"]);
+    let follow = || {
+        let args = ["runs", "logs", "-f", "--state", "state"];
+        let mut log = Live::aloud(bench.command(&args));
+        log.until("at the gate");
+        log
+    };
+    let mut owner = Live::run(&bench, &[]);
+    owner.until("at the gate");
+    let log = follow();
+    owner.kill();
+    let said = log.end();
+    assert_eq!(said.code, 0, "{said:?}");
+    // Nothing is told twice.
+    let [cut_off] = said.stderr.lines().collect::<Vec<_>>()[1..] else {
+        panic!("{said:?}");
+    };
+    assert!(cut_off.contains("was cut off"), "{cut_off}");
+
+    let mut owner = Live::run(&bench, &[]);
+    owner.until("at the gate");
+    let log = follow();
+    bench.write("work/gate.open", "");
+    assert_eq!(owner.end().code, 0);
+    let said = log.end();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn a_driver_over_a_limit_is_refused_by_name_and_a_run_goes_on() {
         (3, "time: 300ms", "its time limit of 300 ms"),
     ] {
         write(&bench, compile, "");
+        up.says("the operator's file was read again");
         put(&up, "slow", &in_minutes());
         undisturbed(nth);
         refused(&up, "slow", why);

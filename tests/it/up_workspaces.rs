@@ -49,6 +49,14 @@ fn post(up: &Up, digest: Digest) -> Answer {
     up.post("/runs", &order)
 }
 
+/// Why such a run is refused, which its field is told with.
+#[track_caller]
+fn refused(up: &Up, digest: Digest) -> String {
+    let answer = post(up, digest);
+    assert_eq!(answer.is(400)["errors"][0]["field"], "/workspace");
+    answer.refused(400)
+}
+
 #[test]
 fn what_is_sent_is_kept_under_its_own_digest_or_not_at_all() {
     let bench = Bench::new(&[]);
@@ -149,7 +157,7 @@ fn a_run_on_an_archive_that_nobody_sent_is_refused() {
     let up = Up::start(&bench);
     up.line("line", json!([{"driver": "files", "with": {"do": []}}]));
     let digest = Digest::of(b"never sent");
-    let said = post(&up, digest).refused(400);
+    let said = refused(&up, digest);
     assert!(said.contains(&format!("no archive {digest}")), "{said}");
     let mut order = order("one");
     order["workspace"] = json!("sha256:abc");
@@ -225,13 +233,13 @@ fn no_archive_leads_out_or_fills_the_disk() {
         ),
     ] {
         let digest = put(&up, &tarred(&members, zeros));
-        let said = post(&up, digest).refused(400);
+        let said = refused(&up, digest);
         assert!(said.contains(reason), "{reason}: {said}");
         left_nothing(&bench, &up);
         assert!(fs::symlink_metadata(&outside).is_err());
     }
     // And what is no archive at all.
-    let said = post(&up, put(&up, b"no gzip")).refused(400);
+    let said = refused(&up, put(&up, b"no gzip"));
     assert!(said.contains("no whole gzip"), "{said}");
     left_nothing(&bench, &up);
 }

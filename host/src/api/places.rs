@@ -7,6 +7,8 @@ use crate::owner::{Named, RunOrder};
 pub(super) struct Places {
     pub(super) resource: Place,
     pub(super) pipeline: Place,
+    /// Of the archive's digest, where the order names one.
+    pub(super) workspace: Option<&'static str>,
 }
 
 /// Of one document.
@@ -33,12 +35,14 @@ impl Places {
     pub(super) const WHOLE: Places = Places {
         resource: Place::Itself(""),
         pipeline: Place::Itself(""),
+        workspace: None,
     };
 
     /// Of a resource as the body.
     pub(super) const RESOURCE: Places = Places {
         resource: Place::Itself(""),
         pipeline: Place::Name("/pipeline"),
+        workspace: None,
     };
 
     /// Of an order in the form of `POST /runs`.
@@ -60,6 +64,10 @@ impl Places {
             Some(Named::Name(_)) => Place::Name("/pipeline"),
             None => Place::Name(named_pipeline),
         };
-        Places { resource, pipeline }
+        Places {
+            resource,
+            pipeline,
+            workspace: order.workspace.as_ref().map(|_| "/workspace"),
+        }
     }
 }

@@ -168,7 +168,10 @@ impl Problem {
             OwnerError::Launch(error) if !error.is_fault() => StatusCode::BAD_REQUEST,
             OwnerError::Launch(error) => of_launch(error),
             OwnerError::State(error) => of_state(error),
-            OwnerError::Workspace(error) => of_workspace(error),
+            OwnerError::Workspace(error) => match (of_workspace(error), places.workspace) {
+                (StatusCode::BAD_REQUEST, Some(field)) => return Problem::field(field, words()),
+                (status, _) => status,
+            },
             OwnerError::Runs(error) | OwnerError::Runner(RunnerError::Runs(error)) => {
                 of_runs(error)
             }

@@ -24,13 +24,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 /// Connections at once, over all listeners; further ones wait to be taken.
 pub const CONNECTIONS_MAX: usize = 20_000;
+
+/// Connections that wait to be taken. Where there are more, TCP has the client ask again after a second.
+const BACKLOG: u32 = 4_096;
 
 /// How long the head of a request may take, from the end of the one before.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
@@ -152,7 +155,14 @@ impl Listening {
         address: SocketAddr,
         token: Option<Arc<str>>,
     ) -> io::Result<(Self, SocketAddr)> {
-        let listener = TcpListener::bind(address).await?;
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // What a host that has just ended leaves of its connections keeps nobody from its address.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok((
             Listening::Tcp(listener, Guard::new(address, token)),

@@ -5,10 +5,11 @@
 
 use super::connection::{Connection, block_on};
 use super::progress::Progress;
+use super::runs::is_open;
 use super::signals::Signals;
 use super::stop::Stop;
 use super::{Format, output};
-use crate::client::{self, ClientError, Payload, Stream};
+use crate::client::{self, Client, ClientError, Payload, Stream};
 use crate::clock;
 use crate::logs::LogLine;
 use crate::view::{EventView, RunView, SinceView};
@@ -55,25 +56,34 @@ pub(super) fn follow(
 /// The owner is gone: somebody takes the folder, and the run goes on.
 fn take_over(connection: &mut Connection, run: &str, format: Format) -> Result<(), Stop> {
     connection.again(format)?;
+    go_on(connection, run, format)
+}
+
+/// Has a run go on whose owner has died, if nobody carries it yet, and says so; nothing where it had ended.
+pub(super) fn go_on(connection: &mut Connection, run: &str, format: Format) -> Result<(), Stop> {
     let path = format!("/runs/{run}/resume");
-    let nothing = Payload::Json(client::json(&json!({})));
-    let client = connection.client.clone();
-    let resumed = block_on(async move {
-        let answer = client.send(Method::POST, &path, &[], nothing).await?;
-        answer.successful().await
-    });
-    match resumed {
-        // It had ended, and its owner after it.
-        Ok(answer) if answer.status == StatusCode::OK => Ok(()),
-        Ok(_) => {
-            output::note(&format!(
-                "the owner of the state is gone; run {run} goes on"
-            ));
-            Ok(())
+    loop {
+        let nothing = Payload::Json(client::json(&json!({})));
+        let client = connection.client.clone();
+        let resumed = block_on(async {
+            let answer = client.send(Method::POST, &path, &[], nothing).await?;
+            answer.successful().await
+        });
+        match resumed {
+            Ok(answer) => {
+                if answer.status != StatusCode::OK {
+                    output::note(&format!(
+                        "the owner of the state is gone; run {run} goes on"
+                    ));
+                }
+                return Ok(());
+            }
+            // The one that came after is gone as well.
+            Err(ClientError::Unreachable { .. }) if connection.owned.is_none() => {
+                connection.again(format)?;
+            }
+            Err(error) => return Err(error.into()),
         }
-        // That one is gone as well.
-        Err(ClientError::Unreachable { .. }) => take_over(connection, run, format),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -98,7 +108,7 @@ async fn watch(
                     has_ended |= show(&now, progress);
                     *last = stream.last().map(str::to_owned);
                 }
-                None if has_ended => return Ok(()),
+                None if has_ended || is_over(client, run).await? => return Ok(()),
                 // The owner has left the run: it is shutting down.
                 None => stream.again(ClientError::left(client.place())).await?,
             },
@@ -127,6 +137,12 @@ async fn watch(
             }
         }
     }
+}
+
+/// Whether a run has ended, also before the first event that was waited for.
+async fn is_over(client: &Client, run: &str) -> Result<bool, Stop> {
+    let view: RunView = client.get(&format!("/runs/{run}")).await?;
+    Ok(!is_open(view.status))
 }
 
 /// Ends the process beside a run whose thread cannot be ended: it would hold us up as well. The next start of that

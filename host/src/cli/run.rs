@@ -2,7 +2,7 @@
 
 use super::broker::BrokerArgs;
 use super::connection::{self, Connection, Place, block_on};
-use super::follow::follow;
+use super::follow::{follow, go_on};
 use super::stop::{Stop, exit_code};
 use super::{Format, output, print};
 use crate::api::{LocalRun, NewRun};
@@ -132,7 +132,7 @@ fn to_folder(args: &RunArgs) -> Result<(Connection, Written, NewRun), Stop> {
 }
 
 /// Applies what the run needs and begins it. A request whose answer did not come is sent again under the same key, so
-/// that one run comes of it.
+/// that one run comes of it; an owner that died may have made it, and then it goes on here.
 fn begin(
     connection: &mut Connection,
     written: &Written,
@@ -140,6 +140,7 @@ fn begin(
     format: Format,
 ) -> Result<RunView, Stop> {
     let key = new_key();
+    let mut is_repeated = false;
     loop {
         let client = connection.client.clone();
         let begun: Result<RunView, ClientError> = block_on(async {
@@ -155,8 +156,15 @@ fn begin(
                 if error.is_absence() && connection.is_local() && connection.owned.is_none() =>
             {
                 connection.again(format)?;
+                is_repeated = true;
             }
-            done => return Ok(done?),
+            done => {
+                let run = done?;
+                if is_repeated {
+                    go_on(connection, &run.run, format)?;
+                }
+                return Ok(run);
+            }
         }
     }
 }

@@ -182,7 +182,7 @@ fn say_cut_off(run: &str) {
     ));
 }
 
-fn is_open(status: RunStatus) -> bool {
+pub(super) fn is_open(status: RunStatus) -> bool {
     match status {
         RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => true,
         RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut => {

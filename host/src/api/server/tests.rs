@@ -77,3 +77,13 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let read = super::super::body::read(never, 10, Duration::from_millis(10));
     assert_eq!(read.await.unwrap_err().status, 408);
 }
+
+#[tokio::test]
+async fn a_burst_of_connections_waits_to_be_taken() {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let (_listening, address) = Listening::tcp(address, None).await.unwrap();
+    let burst = futures::future::join_all((0..400).map(|_| TcpStream::connect(address)));
+    // One that finds no room is tried again for two minutes.
+    let connected = tokio::time::timeout(PATIENCE, burst).await.unwrap();
+    assert!(connected.iter().all(Result::is_ok));
+}

@@ -5,7 +5,7 @@ use super::super::stop::{Stop, exit_code};
 use super::super::{Format, output, print};
 use super::{Common, Which, is_open, say_cut_off};
 use crate::api::RunsPage;
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::clock::{self, rfc3339};
 use crate::documents::parse_duration;
 use crate::logs::LogLine;
@@ -151,11 +151,31 @@ pub(super) fn logs(which: &Which, step: Option<&str>, follow: bool) -> Result<Ex
 }
 
 /// Follows to the end, and says where that is the end of what there is and not of the run.
-fn followed(connection: Connection, which: &Which, query: &str) -> Result<ExitCode, Stop> {
-    let view = block_on(follow_logs(&connection, which, query))?;
+fn followed(mut connection: Connection, which: &Which, query: &str) -> Result<ExitCode, Stop> {
+    let format = which.common.output;
+    // By its id: which one is the latest may change meanwhile.
+    let run = connection.see::<RunView>(&which.path("")?)?.run;
+    let path = format!("/runs/{run}");
+    let logs = format!("{path}/logs{query}");
+    // The id of the last line that was shown, so that none is shown twice.
+    let mut last = None;
+    let view = loop {
+        match block_on(follow_logs(
+            &connection.client,
+            &path,
+            &logs,
+            &mut last,
+            format,
+        )) {
+            Ok(view) => break view,
+            Err(stop) if stop.is_unreachable() => {
+                connection = connection.without_owner()?.ok_or(stop)?;
+            }
+            Err(stop) => return Err(stop),
+        }
+    };
     drop(connection);
-    // Where the owner ends as its run does, there is nobody left to ask, and nothing to say.
-    if let Some(view) = view.filter(|view| view.cut_off) {
+    if view.cut_off {
         say_cut_off(&view.run);
     }
     Ok(ExitCode::SUCCESS)
@@ -163,22 +183,20 @@ fn followed(connection: Connection, which: &Which, query: &str) -> Result<ExitCo
 
 /// The run as it is when there is no more to follow.
 async fn follow_logs(
-    connection: &Connection,
-    which: &Which,
-    query: &str,
-) -> Result<Option<RunView>, Stop> {
-    let client = &connection.client;
-    // By its id: which one is the latest may change meanwhile.
-    let run = client.get::<RunView>(&which.path("")?).await?.run;
-    let path = format!("/runs/{run}");
-    let mut stream = client.stream(&format!("{path}/logs{query}"), None).await?;
+    client: &Client,
+    run: &str,
+    logs: &str,
+    last: &mut Option<String>,
+    format: Format,
+) -> Result<RunView, Stop> {
+    let mut stream = client.stream(logs, last.as_deref()).await?;
     loop {
         while let Some(event) = stream.next().await? {
-            show_line(&event.data, which.common.output)?;
+            show_line(&event.data, format)?;
+            *last = stream.last().map(str::to_owned);
         }
-        let view = client.get::<RunView>(&path).await.ok();
-        let goes_on = |view: &RunView| is_open(view.status) && !view.cut_off;
-        match client.waits() && view.as_ref().is_some_and(goes_on) {
+        let view = client.get::<RunView>(run).await?;
+        match client.waits() && is_open(view.status) && !view.cut_off {
             // Its host left it to be started again.
             true => stream.again(ClientError::left(client.place())).await?,
             false => return Ok(view),
