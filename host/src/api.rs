@@ -36,7 +36,10 @@ pub use status::{Health, OwnerView};
 
 use crate::owner::Owner;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -78,6 +81,7 @@ fn routes(owner: Shared) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(drivers::list))
         .routes(routes!(drivers::get, drivers::put, drivers::delete))
         .routes(routes!(workspaces::get, workspaces::put))
+        .layer(middleware::from_fn_with_state(Arc::clone(&owner), durable))
         .routes(routes!(status::health))
         .routes(routes!(status::metrics))
         .routes(routes!(status::owner))
@@ -92,6 +96,21 @@ pub fn service(owner: Shared) -> Router {
         .merge(documentation::routes(document))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
+}
+
+/// Whoever looks over the network is shown nothing that a power cut could take back.
+async fn durable(
+    State(owner): State<Shared>,
+    via: Via,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let response = next.run(request).await;
+    if looks && via == Via::Network {
+        owner.synced().await?;
+    }
+    Ok(response)
 }
 
 /// The same path without a slash at its end, which is optional.
@@ -109,4 +128,52 @@ fn without_trailing_slash(mut request: Request) -> Request {
         }
     }
     request
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::owner::Settings;
+    use crate::state::StateFolder;
+    use crate::store::{Batch, Embedded, Store};
+    use crate::wasm::HostSettings;
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn what_is_shown_over_the_network_is_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::locate(Some(folder.path())).unwrap();
+        state.make().unwrap();
+        let store = Embedded::open(&state.store()).unwrap();
+        let settings = Settings {
+            config: None,
+            slots: 1,
+            open_max: 1,
+            tell: Arc::new(|_| {}),
+            stays: false,
+            sandbox: |_| HostSettings::default(),
+            wasm: None,
+        };
+        let (owner, runs) = Owner::new(state, store, settings).unwrap();
+        let syncs = || owner.store().counters().syncs;
+        let get = async |via: Via, path: &str| {
+            let mut request = Request::get(path).body(Body::empty()).unwrap();
+            request.extensions_mut().insert(via);
+            let service = service(Arc::clone(&owner));
+            service.oneshot(request).await.unwrap().status()
+        };
+        let write = Batch::new().put("a", b"b");
+        owner.store().commit(write).await.unwrap();
+        let before = syncs();
+        get(Via::Local, "/runs").await;
+        get(Via::Network, "/health").await;
+        assert_eq!(syncs(), before);
+        for path in ["/runs", "/runs"] {
+            get(Via::Network, path).await;
+            assert_eq!(syncs(), before + 1);
+        }
+        runs.shutdown_background();
+    }
 }

@@ -85,6 +85,39 @@ impl RunLog {
         }
     }
 
+    /// Adds a line that somebody is told is kept: it is durable when this returns.
+    ///
+    /// # Errors
+    /// The file system's, with the file's name.
+    pub fn keep(&self, line: &LogLine) -> Result<(), LogError> {
+        self.write(line, true).map_err(|source| LogError {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn write(&self, line: &LogLine, is_durable: bool) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let poisoned = |_| io::Error::other("another thread has died of it");
+        let mut opened = self.file.lock().map_err(poisoned)?;
+        let file = match opened.as_mut() {
+            Some(file) => file,
+            None => opened.insert(self.open()?),
+        };
+        // One write per line, so that a crash tears at most the last.
+        file.write_all(&text)?;
+        if !is_durable {
+            return Ok(());
+        }
+        file.sync_data()?;
+        // Of a new file its name, too.
+        match file.metadata()?.len() == text.len() as u64 {
+            true => File::open(&self.folder)?.sync_all(),
+            false => Ok(()),
+        }
+    }
+
     fn open(&self) -> io::Result<File> {
         std::fs::create_dir_all(&self.folder)?;
         let mut options = OpenOptions::new();
@@ -108,20 +141,8 @@ fn end_torn_line(mut file: File) -> io::Result<File> {
 
 impl LogSink for RunLog {
     fn append(&self, line: LogLine) {
-        let Ok(mut text) = serde_json::to_vec(&line) else {
-            return;
-        };
-        text.push(b'\n');
-        let Ok(mut opened) = self.file.lock() else {
-            return;
-        };
-        if opened.is_none() {
-            *opened = self.open().ok();
-        }
-        if let Some(file) = opened.as_mut() {
-            // One write per line, so that a crash tears at most the last. A full disk costs log lines, not runs.
-            let _ = file.write_all(&text);
-        }
+        // A full disk costs log lines, not runs.
+        let _ = self.write(&line, false);
     }
 }
 
@@ -206,8 +227,9 @@ pub fn path(folder: &Path, run: impl fmt::Display) -> PathBuf {
 #[error("cannot use the log `{}`", path.display())]
 pub struct LogError {
     path: PathBuf,
+    /// Why.
     #[source]
-    source: io::Error,
+    pub source: io::Error,
 }
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ mod up_resync;
 mod up_runs;
 mod up_slow;
 mod up_token;
+mod up_unopened;
 mod up_workspaces;
 
 mod conveyor;

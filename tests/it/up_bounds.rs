@@ -165,6 +165,9 @@ fn a_full_disk_costs_no_acknowledged_run_and_is_waited_for() {
     let order = |name: &str| json!({"resource": {"name": name, "resource": "app", "pipeline": "line", "spec": {}}});
     let first = id(&up.post("/runs?wait=60s", &order("one")).is(201));
     let filler = disk.fill();
+    let line = json!({"runid": first, "driver": "output_large", "message": "x"});
+    let said = up.post("/logs", &line).refused(507);
+    assert!(said.contains("No space left"), "{said}");
     // It is refused by name or taken, and what is taken waits for room.
     let mut taken = vec![first];
     for nth in 0..4 {

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 
@@ -192,4 +193,31 @@ fn one_that_is_removed_and_brought_again_while_others_are_compiled_is_ready_agai
     put(&up, "mine", &of("echo")).is(201);
     assert_eq!(up.get("/drivers/busy").is(200)["status"], "compiling");
     up.ready("mine");
+}
+
+/// The sweep takes what nobody names, and a driver is named before it has been compiled.
+#[test]
+fn a_driver_that_a_client_brought_stays_over_a_restart() {
+    let bench = Bench::new(&["latch"]);
+    let up = Up::start(&bench);
+    for name in ["echo", "say"] {
+        put(&up, name, &of(name)).is(201);
+        up.ready(name);
+    }
+    // The bytes of this one are nobody's any more.
+    up.delete("/drivers/say").is(204);
+    assert_eq!(up.terminate().code, 0);
+    let files = || fs::read_dir(bench.path("state/drivers")).unwrap().count();
+    let before = files();
+    for file in fs::read_dir(bench.path("state/drivers")).unwrap() {
+        let file = fs::File::open(file.unwrap().path()).unwrap();
+        let old = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+        file.set_modified(old).unwrap();
+    }
+    let up = Up::start(&bench);
+    up.until("/health", |_| files() < before);
+    up.ready("echo");
+    assert_eq!(up.terminate().code, 0);
+    let up = Up::start(&bench);
+    up.ready("echo");
 }

@@ -67,6 +67,9 @@ fn without_a_pipeline_it_goes_to_every_driver_that_listens_for_its_kind() {
     assert!(run.get("pipeline").is_none());
 
     let made = up.post("/resources", &body("lonely")).is(201);
+    let said = made["message"].as_str().unwrap();
+    let expected = "Resource created successfully; no driver listens for kind `lonely`, so there is nothing to do";
+    assert_eq!(said, expected);
     let run = up.ended(&id(&made));
     assert_eq!(
         (&run["status"], &run["steps"]),

@@ -5,6 +5,7 @@ use crate::up::{Up, id};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::thread;
 
 /// What a run's log takes from clients.
@@ -173,4 +174,30 @@ fn a_list_that_looks_through_many_runs_holds_few_of_them() {
         });
     });
     assert!(grown_by < GROWN_BYTES_MAX, "{} MiB more", grown_by >> 20);
+}
+
+/// Somebody still reads how it went the first time.
+#[test]
+fn whoever_watches_a_run_that_is_retried_is_told_how_it_goes_on() {
+    let bench = Bench::new(&["say", "latch"]);
+    let up = Up::start(&bench);
+    let (run, _) = long_log(&bench, &up);
+    let last = up.frames(&format!("/runs/{run}/events"), &[]).last();
+    let last = last.unwrap().id;
+    let mut slow = up.connect();
+    slow.send("GET", &format!("/runs/{run}/progress"), &[], b"");
+    assert_eq!(slow.head().unwrap().0, 200);
+    // Another run of the resource is before it.
+    up.line("held", json!([{"id": "s", "driver": "latch"}]));
+    let held = json!({"name": "thing", "resource": "app", "pipeline": "held", "spec": {"size": 2}});
+    let held = id(&up.put("/resources/app/thing", &held).is(200));
+    up.frames(&format!("/runs/{held}/logs"), &[]).next();
+    up.post(&format!("/runs/{run}/retry"), &json!({"from": "one"}))
+        .is(202);
+    let events = up.frames(&format!("/runs/{run}/events"), &[("last-event-id", &last)]);
+    let out = up.get(&format!("/runs/{held}")).is(200)["out"].clone();
+    fs::write(Path::new(out.as_str().unwrap()).join("s.open"), "").unwrap();
+    let last = events.last().unwrap();
+    assert_eq!(last.data["event"], "run_ended");
+    drop(slow);
 }

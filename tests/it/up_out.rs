@@ -76,3 +76,33 @@ fn files_are_listed_and_read_and_nothing_else_is() {
         assert!(!answer.text().contains("secret\n") && answer.text() != "secret");
     }
 }
+
+/// What only the user of this machine may name is theirs alone, also afterwards.
+#[test]
+fn what_was_named_on_this_machine_is_not_reached_over_the_network() {
+    let bench = Bench::with_steps(&["files"], &["{id: s, driver: files, with: {do: []}}"]);
+    let up = Up::start(&bench);
+    bench.write("given/id_rsa", "secret");
+    let said = bench.run(&["--out", "given"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let own = bench.run(&[]);
+    assert_eq!(own.code, 0, "{own:?}");
+    let runs = up.get("/runs").is(200);
+    let [own, given] = [0, 1].map(|nth| id(&runs["runs"][nth]));
+    for path in ["out", "out/id_rsa"] {
+        let said = up.get(&format!("/runs/{given}/{path}")).refused(403);
+        assert!(said.contains("on the host's own machine"), "{said}");
+    }
+    up.get(&format!("/runs/{own}/out")).is(200);
+    // Nor is a workspace worked on again, or with a client's grants.
+    for run in [&given, &own] {
+        for verb in ["rerun", "retry"] {
+            let path = format!("/runs/{run}/{verb}");
+            let said = up.post(&path, &json!({})).refused(403);
+            assert!(said.contains("`--state`"), "{said}");
+        }
+    }
+    assert_eq!(up.get("/runs").is(200)["runs"].as_array().unwrap().len(), 2);
+    let said = bench.belt(&["runs", "rerun", &given, "--state", "state"]);
+    assert_eq!(said.code, 0, "{said:?}");
+}

@@ -190,3 +190,37 @@ fn what_is_asked_of_a_run_is_done_once() {
     let cancel = format!("/runs/{slow}/cancel");
     keyed(&up, &cancel, "l", &json!({"force": true})).refused(409);
 }
+
+#[test]
+fn a_long_answer_is_kept_too() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    let with = json!({"text": "\"".repeat(30_000)});
+    let step = |nth| json!({"id": format!("s{nth}"), "driver": "echo", "with": with});
+    let steps: Vec<_> = (0..12).map(step).collect();
+    let body = json!({"name": "long", "resource": "app", "steps": steps});
+    let first = keyed(&up, "/pipelines", "k", &body);
+    first.is(201);
+    let up = up.killed_and_started(&bench);
+    up.delete("/pipelines/long").is(204);
+    let again = keyed(&up, "/pipelines", "k", &body);
+    assert_eq!((again.status, again.body), (201, first.body));
+    up.get("/pipelines/long").refused(404);
+}
+
+#[test]
+fn the_answer_is_kept_longer_than_the_run() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    let body = json!({"resource": thing("one"), "pipeline": "line"});
+    let run = id(&keyed(&up, "/runs?wait=30s", "k", &body).is(201));
+    let other = json!({"resource": thing("two"), "pipeline": "line"});
+    keyed(&up, "/runs?wait=30s", "l", &other).is(201);
+    assert_eq!(up.terminate().code, 0);
+    let config = bench.read("belt.yaml");
+    bench.write("belt.yaml", format!("retention: {{count: 1}}\n{config}"));
+    let up = Up::start(&bench);
+    up.until(&format!("/runs/{run}"), |found| found["status"] == 404);
+    assert_eq!(id(&keyed(&up, "/runs?wait=30s", "k", &body).is(201)), run);
+}

@@ -4,6 +4,8 @@ use crate::belt::{Bench, guest};
 use crate::up::{Up, id};
 use beltline::digest::Digest;
 use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
 
 fn begin(up: &Up, ms: u64) -> Value {
     let steps = json!([{"id": "s", "driver": "requeue", "with": {"ms": ms}}]);
@@ -159,7 +161,7 @@ fn a_resync_has_the_out_folder_and_the_pins_of_the_run_that_asked_for_it() {
     );
     let unpinned = bench.read("belt.yaml");
     let pinned = |name: &str| {
-        let digest = Digest::of(&std::fs::read(guest(name)).unwrap());
+        let digest = Digest::of(&fs::read(guest(name)).unwrap());
         let path = guest(name).display().to_string();
         format!("  {name}: {{path: {path}, digest: \"{digest}\", grants: {{out: rw}}}}\n")
     };
@@ -167,8 +169,8 @@ fn a_resync_has_the_out_folder_and_the_pins_of_the_run_that_asked_for_it() {
         "belt.yaml",
         format!("drivers:\n{}{}", pinned("requeue"), pinned("latch")),
     );
-    std::fs::create_dir_all(bench.path("made")).unwrap();
-    std::fs::write(bench.path("made/l.open"), "").unwrap();
+    fs::create_dir_all(bench.path("made")).unwrap();
+    fs::write(bench.path("made/l.open"), "").unwrap();
     let said = bench.run(&["--locked", "--out", "made"]);
     assert_eq!(said.code, 0, "{said:?}");
     let first = bench.latest();
@@ -199,4 +201,41 @@ fn a_resync_has_the_out_folder_and_the_pins_of_the_run_that_asked_for_it() {
     );
     assert_eq!(again["out"], first["out"]);
     assert_eq!(again["out"], json!(bench.path("made")));
+}
+
+/// What was there before it under its name wants nothing of the one that has the name now.
+#[test]
+fn a_resource_that_is_made_anew_does_not_inherit_a_resync() {
+    let bench = Bench::new(&["requeue", "echo", "latch"]);
+    let up = Up::start(&bench);
+    let count = |up: &Up| {
+        let page = up.get("/runs?resource=thing").is(200);
+        page["runs"].as_array().unwrap().len()
+    };
+    let anew = |up: &Up| {
+        let body =
+            json!({"name": "thing", "resource": "app", "pipeline": "other", "spec": {"size": 1}});
+        up.delete("/resources/app/thing").is(204);
+        up.post("/resources", &body).is(201)
+    };
+    up.line("other", json!([{"driver": "echo"}]));
+    up.ended(&id(&begin(&up, 3_600_000)));
+    assert!(up.get("/resources/app/thing").is(200)["resync"].is_object());
+    up.ended(&id(&anew(&up)));
+    assert!(up.get("/resources/app/thing").is(200)["resync"].is_null());
+    assert_eq!(count(&up), 2);
+
+    // Its run goes on, and asks after it has gone.
+    let steps = json!([{"id": "l", "driver": "latch"}, {"driver": "requeue", "with": {"ms": 1}}]);
+    up.line("held", steps);
+    let body = json!({"name": "thing", "resource": "app", "pipeline": "held", "spec": {"size": 2}});
+    let held = id(&up.put("/resources/app/thing", &body).is(200));
+    up.frames(&format!("/runs/{held}/logs"), &[]).next();
+    let next = id(&anew(&up));
+    let out = up.get(&format!("/runs/{held}")).is(200)["out"].clone();
+    fs::write(Path::new(out.as_str().unwrap()).join("l.open"), "").unwrap();
+    up.succeeded(&held);
+    up.succeeded(&next);
+    up.until("/resources/app/thing", |thing| thing["resync"].is_null());
+    assert_eq!(count(&up), 4);
 }

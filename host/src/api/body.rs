@@ -21,11 +21,15 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// How long a client may take to send one.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Bytes of bodies that are held at once, over all requests: eight of the largest drivers, or what a hundred clients send at most of JSON.
-const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
+/// Bytes of bodies that are held at once, over all requests that bring JSON, and again over all that bring drivers: four of the
+/// largest drivers, or what sixty clients send at most of JSON.
+const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
-/// One for each byte that may still be held.
-static IN_FLIGHT: Semaphore = Semaphore::const_new(IN_FLIGHT_BYTES_MAX);
+/// One for each byte of JSON that may still be held.
+static JSON: Semaphore = Semaphore::const_new(IN_FLIGHT_BYTES_MAX);
+
+/// The same of drivers: whoever sends them slowly keeps nobody from sending JSON.
+static DRIVERS: Semaphore = Semaphore::const_new(IN_FLIGHT_BYTES_MAX);
 
 /// A body, and its part of what may be held until the last one lets go of it.
 struct Held {
@@ -39,9 +43,18 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Reads a body of at most so many bytes within so long.
+/// Reads a body of JSON of at most so many bytes within so long.
 pub(super) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, Problem> {
-    read_of(&IN_FLIGHT, body, bytes_max, time).await
+    read_of(&JSON, body, bytes_max, time).await
+}
+
+/// The same of a driver.
+pub(super) async fn read_driver(
+    body: Body,
+    bytes_max: usize,
+    time: Duration,
+) -> Result<Bytes, Problem> {
+    read_of(&DRIVERS, body, bytes_max, time).await
 }
 
 /// Only what has come counts: a client that says much and sends little takes nobody's part. There is no waiting for one, for

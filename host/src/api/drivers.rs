@@ -205,7 +205,7 @@ pub(super) async fn put(
         true => ENTRY_BYTES_MAX,
         false => usize::try_from(DRIVER_BYTES_MAX).unwrap_or(usize::MAX),
     };
-    let bytes = body::read(request.into_body(), bytes_max, TIME_MAX).await?;
+    let bytes = body::read_driver(request.into_body(), bytes_max, TIME_MAX).await?;
     let (carrier, named) = (Arc::clone(&owner), name.clone());
     let is_new = match is_native {
         true => {

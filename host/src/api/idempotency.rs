@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use beltline_engine::RunId;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
 use utoipa::IntoParams;
 
@@ -82,7 +83,8 @@ pub(super) struct Kept {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<Digest>,
     status: u16,
-    body: String,
+    /// As it was sent: a text in a text would be twice as long.
+    body: Box<RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) run: Option<RunId>,
 }
@@ -93,7 +95,7 @@ impl Kept {
             at_ms: clock::now_ms(),
             request: None,
             status: status.as_u16(),
-            body: serde_json::to_string(body).expect("what is shown has string keys"),
+            body: to_raw_value(body).expect("what is shown has string keys"),
             run: None,
         }
     }
@@ -141,7 +143,12 @@ impl IntoResponse for Kept {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let headers = [(header::CONTENT_TYPE, "application/json")];
-        (status, headers, Body::from(self.body)).into_response()
+        (
+            status,
+            headers,
+            Body::from(String::from(Box::<str>::from(self.body))),
+        )
+            .into_response()
     }
 }
 

@@ -7,7 +7,7 @@ use super::events::{AfterQuery, Frames, after, json, sse};
 use super::idempotency::{Kept, Key, Keyed, once};
 use super::watched::Watched;
 use super::{Problem, Shared};
-use crate::logs::{self, LogLine, LogSink, Page, RunLog};
+use crate::logs::{self, LogLine, Page, RunLog};
 use crate::owner::{OwnerError, blocking};
 use crate::runs::StoredRun;
 use crate::said::{self, LINE_BYTES_MAX, RUN_LOG_BYTES_MAX};
@@ -284,7 +284,9 @@ async fn keep(
     if log.timestamp.is_empty() {
         log.timestamp = (line.at_ms / 1_000).to_string();
     }
-    RunLog::of(&owner.state().logs(), id).append(line);
+    let kept = RunLog::of(&owner.state().logs(), id);
+    let kept = blocking(move || kept.keep(&line)).await?;
+    kept.map_err(OwnerError::from)?;
     owner.said(id);
     let kept = Kept::json(StatusCode::CREATED, &log);
     kept.after(owner, keyed).await

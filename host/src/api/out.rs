@@ -1,6 +1,7 @@
 //! The files that a run has made: listed and read without ever leaving its out folder.
 
 use super::body::InPath;
+use super::guard::Via;
 use super::{Problem, Shared, schemas};
 use crate::owner::{OwnerError, blocking};
 use axum::body::Body;
@@ -37,10 +38,10 @@ pub struct OutFile {
     responses((status = 200, description = "by path", body = Vec<OutFile>), Problem))]
 pub(super) async fn out(
     State(owner): State<Shared>,
+    via: Via,
     InPath(named): InPath<String>,
 ) -> Result<axum::Json<Vec<OutFile>>, Problem> {
-    let stored = owner.picked(&named).await?;
-    let folder = stored.record.out.clone();
+    let folder = folder(&owner, via, &named).await?;
     Ok(axum::Json(blocking(move || list(&folder)).await??))
 }
 
@@ -51,10 +52,10 @@ pub(super) async fn out(
     responses((status = 200, description = "its bytes", content_type = "application/octet-stream", body = schemas::Bytes), Problem))]
 pub(super) async fn out_file(
     State(owner): State<Shared>,
+    via: Via,
     InPath((named, path)): InPath<(String, String)>,
 ) -> Result<Response, Problem> {
-    let stored = owner.picked(&named).await?;
-    let folder = stored.record.out.clone();
+    let folder = folder(&owner, via, &named).await?;
     let (file, bytes) = blocking(move || open(&folder, &path)).await??;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -64,6 +65,18 @@ pub(super) async fn out_file(
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
     Ok((headers, Body::from_stream(stream(file, bytes))).into_response())
+}
+
+/// The out folder of a run. One that was named on this machine may hold more than the run's files, and is shown to its user alone.
+async fn folder(owner: &Shared, via: Via, named: &str) -> Result<PathBuf, Problem> {
+    let record = owner.picked(named).await?.record;
+    match record.out_given && via == Via::Network {
+        false => Ok(record.out.clone()),
+        true => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "the run's files lie in a folder that was named on the host's own machine; look there",
+        )),
+    }
 }
 
 /// The regular files below a folder, by path; none where there is no folder. Links are not followed.

@@ -172,6 +172,9 @@ impl Problem {
                 (StatusCode::BAD_REQUEST, Some(field)) => return Problem::field(field, words()),
                 (status, _) => status,
             },
+            OwnerError::Log(error) if is_full(error.source.kind()) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
             OwnerError::Runs(error) | OwnerError::Runner(RunnerError::Runs(error)) => {
                 of_runs(error)
             }

@@ -11,7 +11,7 @@ use crate::clock::rfc3339;
 use crate::documents::{Document, Resource};
 use crate::owner::{Accepted, Named, OwnerError, RunOrder};
 use crate::records::ResyncRecord;
-use crate::runs::driver_results;
+use crate::runs::{driver_results, resync_key};
 use crate::store::Batch;
 use axum::Json;
 use axum::extract::State;
@@ -173,6 +173,7 @@ pub(super) async fn delete(
         let found = owner.catalog().resource(&kind, &name).await?;
         let found = found.ok_or_else(|| missing(&kind, &name))?;
         let batch = remove_resource(&found.record, found.revision);
+        let batch = batch.delete(resync_key(&kind, &name));
         let batch = owner.runs().forget_answers(batch, &kind, &name).await?;
         if commit(&owner, batch).await? {
             return Ok(StatusCode::NO_CONTENT);
@@ -186,7 +187,12 @@ fn conveyor_answer(accepted: &Accepted, verb: &str) -> ResourceAnswer {
     let resource = accepted.resource.as_ref();
     let generation = resource.map_or(1, |resource| resource.generation);
     ResourceAnswer {
-        message: format!("Resource {verb} successfully"),
+        message: [
+            vec![format!("Resource {verb} successfully")],
+            accepted.notes.clone(),
+        ]
+        .concat()
+        .join("; "),
         name: accepted.stored.record.resource.clone(),
         runid: accepted.stored.run.id.to_string(),
         version: generation.to_string(),

@@ -67,6 +67,21 @@ impl Owner {
         stored.ok_or_else(|| no_such_run(id))
     }
 
+    /// That a run may be done again: over the network not one that was given paths or grants on this machine.
+    async fn check_own(&self, via: Via, id: RunId) -> Result<(), Problem> {
+        if via == Via::Local {
+            return Ok(());
+        }
+        let record = self.runs().record(id).await?;
+        match self.is_of_here(&record.ok_or_else(|| no_such_run(id))?) {
+            false => Ok(()),
+            true => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "the run was given paths or grants on the host's own machine; do it again there, with `--state`",
+            )),
+        }
+    }
+
     /// Everything about a run that is shown.
     async fn view(&self, id: RunId) -> Result<RunView, Problem> {
         let runs = self.runs();
@@ -171,7 +186,11 @@ pub(super) async fn create(
                 return Ok(kept.into_response());
             };
             owner.wait_for_end(id, wait).await;
-            owner.stored(id).await?
+            match owner.runs().load(id).await? {
+                Some(stored) => stored,
+                // It has been kept long enough; its answer is kept longer.
+                None => return Ok(kept.into_response()),
+            }
         }
     };
     Ok((StatusCode::CREATED, axum::Json(owner.outline(&stored))).into_response())
@@ -384,6 +403,7 @@ pub(super) async fn retry(
     let keyed = key.of(&format!("/runs/{named}/retry"), &bytes);
     let retried = once(&owner, keyed, move |owner, keyed| async move {
         let id = owner.pick(&named).await?;
+        owner.check_own(via, id).await?;
         let since = owner.since(id).await?;
         let render = move |stored: &StoredRun| {
             let mut view = RunView::outline(stored);
@@ -418,6 +438,7 @@ pub(super) async fn rerun(
     let render = |accepted: &Accepted| Kept::json(StatusCode::CREATED, &created(accepted));
     let made = once(&owner, keyed, move |owner, keyed| async move {
         let id = owner.pick(&named).await?;
+        owner.check_own(via, id).await?;
         let along = along(keyed, render);
         Ok(render(&owner.rerun(id, &anew, along).await?))
     });

@@ -8,7 +8,6 @@ use crate::workspaces::{Receiving, Workspaces};
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use bytes::Bytes;
 use futures::StreamExt;
 use http_body::Body as _;
 use std::time::Duration;
@@ -18,9 +17,6 @@ const PIECE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long all of it may take: the largest that is taken, over a line of a few megabits a second.
 const ARCHIVE_TIME_MAX: Duration = Duration::from_secs(60 * 60);
-
-/// Pieces on their way to the disk.
-const PIECES: usize = 16;
 
 /// Whether an archive is here
 #[utoipa::path(get, path = "/workspaces/{digest}", tag = "workspaces",
@@ -68,27 +64,15 @@ async fn receive(workspaces: Workspaces, digest: Digest, body: Body) -> Result<R
         receiving.check_room(said)?;
         Ok(receiving)
     };
-    let mut receiving = blocking(begin).await??;
-    let (send, mut pieces) = tokio::sync::mpsc::channel::<Bytes>(PIECES);
-    let write = tokio::task::spawn_blocking(move || -> Result<_, OwnerError> {
-        while let Some(piece) = pieces.blocking_recv() {
-            receiving.write(&piece)?;
-        }
-        Ok(receiving)
-    });
-    let sent = within(ARCHIVE_TIME_MAX, pass_on(body.into_data_stream(), send)).await;
-    let receiving = write.await.map_err(|_| OwnerError::Panicked)?;
-    // What the disk says comes first: it is why nobody took the rest.
-    let receiving = receiving?;
-    sent?;
-    Ok(receiving)
+    let receiving = blocking(begin).await??;
+    within(ARCHIVE_TIME_MAX, write(receiving, body.into_data_stream())).await
 }
 
 /// Takes what comes in that time: a byte now and then is in time each, and does not hold a place for ever.
-async fn within(
+async fn within<T>(
     time: Duration,
-    sent: impl Future<Output = Result<(), Problem>>,
-) -> Result<(), Problem> {
+    sent: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
     let late = || {
         let detail = format!("the archive did not come within {} s", time.as_secs());
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
@@ -97,17 +81,17 @@ async fn within(
     sent.unwrap_or_else(|_| Err(late()))
 }
 
-async fn pass_on(
-    mut body: BodyDataStream,
-    send: tokio::sync::mpsc::Sender<Bytes>,
-) -> Result<(), Problem> {
+/// Writes each piece as it comes: while none does, it holds no thread.
+async fn write(mut receiving: Receiving, mut body: BodyDataStream) -> Result<Receiving, Problem> {
     loop {
         match tokio::time::timeout(PIECE_TIME_MAX, body.next()).await {
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(receiving),
             Ok(Some(Ok(piece))) => {
-                if send.send(piece).await.is_err() {
-                    return Ok(());
-                }
+                let write = move || -> Result<_, OwnerError> {
+                    receiving.write(&piece)?;
+                    Ok(receiving)
+                };
+                receiving = blocking(write).await??;
             }
             Ok(Some(Err(_))) => return Err(Problem::invalid("the archive ended too early")),
             Err(_) => {
@@ -132,31 +116,61 @@ mod tests {
     use super::*;
     use crate::state::StateFolder;
     use crate::workspaces::Limits;
+    use bytes::Bytes;
     use futures::stream;
     use std::convert::Infallible;
     use std::fs;
 
+    fn workspaces(folder: &tempfile::TempDir, gzip_bytes: u64) -> Workspaces {
+        let state = StateFolder::locate(Some(folder.path())).unwrap();
+        let limits = Limits {
+            gzip_bytes,
+            ..Limits::default()
+        };
+        Workspaces::within(&state, limits)
+    }
+
     #[tokio::test]
     async fn an_archive_that_never_ends_is_let_go_though_each_piece_is_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let receiving = workspaces(&folder, u64::MAX).receive(Digest::of(b""));
         let piece = || Ok::<_, Infallible>(Bytes::from_static(b"x"));
         let body = Body::from_stream(stream::repeat_with(piece)).into_data_stream();
-        let (send, mut pieces) = tokio::sync::mpsc::channel(PIECES);
-        let taken = tokio::spawn(async move { while pieces.recv().await.is_some() {} });
-        let sent = within(Duration::from_millis(50), pass_on(body, send)).await;
+        let sent = write(receiving.unwrap(), body);
+        let sent = within(Duration::from_millis(50), sent).await;
         assert_eq!(sent.unwrap_err().status, 408);
-        // Whoever writes is told that no more comes.
-        taken.await.unwrap();
+    }
+
+    #[test]
+    fn while_nothing_comes_of_an_archive_it_holds_no_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (come, begun) = tokio::sync::oneshot::channel();
+            let first = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"x")) });
+            let told = stream::once(async move {
+                come.send(()).unwrap();
+                std::future::pending().await
+            });
+            let body = Body::from_stream(first.chain(told));
+            let sent = receive(workspaces(&folder, u64::MAX), Digest::of(b""), body);
+            let sent = tokio::spawn(sent);
+            begun.await.unwrap();
+            let other = tokio::time::timeout(Duration::from_secs(60), blocking(|| 1));
+            assert_eq!(other.await.unwrap().unwrap(), 1);
+            sent.abort();
+        });
     }
 
     #[tokio::test]
     async fn an_archive_over_the_limit_is_let_go_whether_or_not_it_says_so_beforehand() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::locate(Some(folder.path())).unwrap();
-        let limits = Limits {
-            gzip_bytes: 99,
-            ..Limits::default()
-        };
-        let workspaces = Workspaces::within(&state, limits);
+        let workspaces = workspaces(&folder, 99);
         let digest = Digest::of(&[b'x'; 100]);
         let piece = || Ok::<_, Infallible>(Bytes::from_static(b"0123456789"));
         let ten = stream::repeat_with(piece).take(10);

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Between two tries.
-const TRY_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const TRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A token of a file has at most so many bytes.
 const TOKEN_BYTES_MAX: u64 = 4096;

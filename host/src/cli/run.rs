@@ -1,7 +1,7 @@
 //! `belt run`: a resource through a pipeline, on this machine or on a server.
 
 use super::broker::BrokerArgs;
-use super::connection::{self, Connection, Place, block_on};
+use super::connection::{self, Connection, Place, TRY_PAUSE, block_on};
 use super::follow::{follow, go_on};
 use super::stop::{Stop, exit_code};
 use super::{Format, output, print};
@@ -155,8 +155,13 @@ fn begin(
             Err(error)
                 if error.is_absence() && connection.is_local() && connection.owned.is_none() =>
             {
+                match error {
+                    // It may have made the run.
+                    ClientError::Unreachable { .. } => is_repeated = true,
+                    // It takes no more, and is about to end.
+                    _ => block_on(async { tokio::time::sleep(TRY_PAUSE).await }),
+                }
                 connection.again(format)?;
-                is_repeated = true;
             }
             done => {
                 let run = done?;

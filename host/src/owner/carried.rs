@@ -209,7 +209,11 @@ impl Carried {
             && matches!(one.stand, Stand::Resting)
         {
             one.stand = Stand::Waiting;
-            self.ready.push_back(id);
+            let line = self.lines.get(&one.resource);
+            // One that was asked something before its turn waits for it.
+            if line.and_then(VecDeque::front) == Some(&id) {
+                self.ready.push_back(id);
+            }
         }
     }
 
@@ -246,5 +250,32 @@ impl Carried {
 
     pub(super) fn under_way(&self) -> usize {
         self.under_way
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::new_id;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    fn inbox() -> Inbox {
+        unbounded_channel().0
+    }
+
+    #[test]
+    fn one_that_was_asked_something_before_its_turn_still_waits_for_it() {
+        let mut carried = Carried::default();
+        let (first, second) = (new_id(), new_id());
+        let mut take = |id| carried.take(id, "app/one", inbox(), 2, 2);
+        assert!(matches!(take(first), Ok(Turn::Now)));
+        assert!(matches!(take(second), Ok(Turn::Later)));
+        carried.made(second, true);
+        assert!(matches!(carried.place(second, &inbox()), Place::Promoted));
+        carried.rests(second, true);
+        carried.wakes(second);
+        assert_eq!(carried.next(2, inbox), None);
+        carried.ended(first);
+        assert_eq!(carried.next(2, inbox), Some(second));
     }
 }

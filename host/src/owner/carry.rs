@@ -149,14 +149,19 @@ impl Owner {
     }
 
     /// Drives a run that is under way by the book and in the store.
-    fn resume_on_thread(self: &Arc<Self>, id: RunId, asks: mpsc::UnboundedReceiver<Ask>) {
+    fn resume_on_thread(self: &Arc<Self>, id: RunId, mut asks: mpsc::UnboundedReceiver<Ask>) {
         let owner = Arc::clone(self);
         self.runtime.spawn(async move {
             let mut underway = UnderWay::new(Arc::clone(&owner), id, false);
             let (launch, inputs) = match owner.reopened(id).await {
                 Ok(Some(reopened)) => reopened,
                 Ok(None) => return underway.gone(),
-                Err(error) => return underway.failed(error),
+                Err(error) => {
+                    return match owner.cancel_unopened(id, &mut asks).await {
+                        Ok(true) => underway.gone(),
+                        Ok(false) | Err(_) => underway.failed(error),
+                    };
+                }
             };
             underway.feed.begin(&launch.stored.run);
             let has_folders = has_folders(&launch);
@@ -170,6 +175,25 @@ impl Owner {
             // Where there is no thread to be had, what was to be driven is dropped, and the run rests.
             let _ = owner.spawn(has_folders, drive);
         });
+    }
+
+    /// Of a run that cannot be opened, does what takes no drivers, which may be gone by now: it is cancelled, where somebody asks
+    /// for that. Says whether it has ended.
+    async fn cancel_unopened(
+        &self,
+        id: RunId,
+        asks: &mut mpsc::UnboundedReceiver<Ask>,
+    ) -> Result<bool, OwnerError> {
+        let mut has_ended = false;
+        while let Ok(ask) = asks.try_recv() {
+            if let Ask::Fold(input @ Input::Cancel { .. }, reply) = ask {
+                let stored = self.stored(id).await?;
+                let moved = self.fold_unopened(&stored, &input).await?;
+                has_ended = moved.run.is_ended();
+                reply(moved.head != stored.head);
+            }
+        }
+        Ok(has_ended)
     }
 
     fn runner(

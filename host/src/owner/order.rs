@@ -10,8 +10,9 @@ use crate::digest::Digest;
 use crate::documents::{Document, Override, Pipeline, Resource, apply_overrides, misfits};
 use crate::drivers::Resolved;
 use crate::launch::{Launch, Order, Prepared, Subject, new_id};
+use crate::records::RunRecord;
 use crate::runs::StoredRun;
-use crate::store::{Batch, Revision};
+use crate::store::{Batch, Revision, Store};
 use beltline_engine::RunId;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -137,6 +138,19 @@ impl Owner {
         self.apart(async move { owner.order(order).await }).await
     }
 
+    /// Waits until all that has been written is durable.
+    ///
+    /// # Errors
+    /// The store's: then some of it is taken back.
+    pub async fn synced(self: &Arc<Self>) -> Result<(), OwnerError> {
+        let owner = Arc::clone(self);
+        let sync = async move {
+            let last = owner.store.commit(Batch::new()).await?;
+            Ok(owner.store.sync(last).await?)
+        };
+        self.apart(sync).await
+    }
+
     /// Does something on the owner's own threads, to the end, whatever becomes of whoever asked for it.
     ///
     /// # Errors
@@ -191,8 +205,15 @@ impl Owner {
                 "no definition of `{kind}` was given, so the spec is unchecked"
             ));
         }
+        let has_pipeline = pipeline.is_some();
         let (taking, prepared) = self.prepare(pipeline, &resource.resource, order).await?;
         notes.extend(lacks(&prepared));
+        if !has_pipeline && prepared.used.is_empty() {
+            let kind = &resource.resource;
+            notes.push(format!(
+                "no driver listens for kind `{kind}`, so there is nothing to do"
+            ));
+        }
         let accepted = self.run_of(change, along, &prepared, order, notes).await;
         drop(taking);
         accepted
@@ -268,6 +289,14 @@ impl Owner {
     pub(super) async fn unpacked(&self, digest: Digest, id: RunId) -> Result<PathBuf, OwnerError> {
         let workspaces = self.workspaces();
         Ok(blocking(move || workspaces.make(digest, &id.to_string())).await??)
+    }
+
+    /// Whether a run was given what only whoever is on the same machine may say.
+    pub fn is_of_here(&self, record: &RunRecord) -> bool {
+        record.out_given
+            || record.locked
+            || record.workspace.is_some() && record.archive.is_none()
+            || !self.registry.is_served(&record.config)
     }
 
     /// A pipeline by its name.

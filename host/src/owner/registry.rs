@@ -8,6 +8,7 @@ mod refresh;
 mod served;
 mod taken;
 
+pub(super) use puts::Put;
 pub use served::{DriverSource, DriverStatus, ServedDriver};
 
 use super::order::InPlace;

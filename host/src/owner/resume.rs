@@ -185,6 +185,8 @@ impl Owner {
         self.fold(stored, &Input::Claim { epoch }, None).await?;
         self.fold(stored, input, along).await?;
         self.runs.store().sync(stored.head).await?;
+        // Whoever has watched it to its end is told that it goes on.
+        self.feed(stored.run.id).begin(&stored.run);
         Ok(())
     }
 
@@ -297,10 +299,10 @@ impl Owner {
         if stored.run.is_ended() || self.end_overdue(&stored).await? {
             return Ok(None);
         }
-        let is_known = self.carried.lock().know(id);
         let epoch = stored.run.head.epoch.saturating_add(1);
-        let claim = (!is_known).then_some(Input::Claim { epoch });
         let launch = self.reopen(stored).await?;
+        let is_known = self.carried.lock().know(id);
+        let claim = (!is_known).then_some(Input::Claim { epoch });
         Ok(Some((launch, claim.into_iter().collect())))
     }
 
@@ -324,14 +326,27 @@ impl Owner {
         if until_ms > now_ms {
             return Ok(false);
         }
-        if let Some(bridge) = self.bridge() {
+        let moved = self.fold_unopened(stored, &Input::Tick).await?;
+        Ok(moved.run.is_ended())
+    }
+
+    /// Folds an input into a run that nobody moves and that need not be opened for it. It is durable when this returns.
+    pub(super) async fn fold_unopened(
+        &self,
+        stored: &StoredRun,
+        input: &Input,
+    ) -> Result<StoredRun, OwnerError> {
+        let mut moved = stored.clone();
+        let after = moved.run.on(input, clock::now_ms());
+        if let Some(bridge) = self.bridge()
+            && after.is_some_and(|after| after.is_ended())
+        {
             bridge.take_back_run(stored.run.id).await;
         }
-        let mut stored = stored.clone();
-        self.fold(&mut stored, &Input::Tick, None).await?;
-        self.runs.store().sync(stored.head).await?;
-        self.feed(stored.run.id).begin(&stored.run);
-        Ok(stored.run.is_ended())
+        self.fold(&mut moved, input, None).await?;
+        self.runs.store().sync(moved.head).await?;
+        self.feed(moved.run.id).begin(&moved.run);
+        Ok(moved)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::order::{Along, InPlace, Named, RunOrder, Workspace};
 use super::timers::Due;
 use super::{Owner, OwnerError};
+use crate::catalog::{Found, ResourceRecord};
 use crate::clock;
 use crate::documents::Override;
 use crate::records::{ResyncRecord, RunRecord, encode};
@@ -114,6 +115,12 @@ impl Owner {
         let key = resync_key(kind, name);
         let done = move |batch: Batch| batch.expect(&key, revision).delete(&key);
         let resource = self.catalog.resource(kind, name).await?;
+        // A run of one that had the name before asks for nothing.
+        let is_of_it = |found: &Found<ResourceRecord>| {
+            let since = found.record.since;
+            since.is_some_and(|since| since <= record.run)
+        };
+        let resource = resource.filter(is_of_it);
         let (Some(resource), Some(asked)) = (resource, self.runs.record(record.run).await?) else {
             return Ok(self.catalog.commit(done(Batch::new())).await?);
         };

@@ -5,6 +5,7 @@
 //! one commit, before its files.
 
 use super::carry::line_of;
+use super::registry::Put;
 use super::{Owner, OwnerError, blocking};
 use crate::clock;
 use crate::digest::Digest;
@@ -187,6 +188,9 @@ impl Owner {
         }
         self.remove_snapshots(&named).await?;
         named.drivers.extend(self.registry.digests());
+        // Also those that have not been compiled yet, or could not be.
+        let puts = self.puts().await?;
+        named.drivers.extend(puts.values().filter_map(Put::digest));
         let owner = Arc::clone(self);
         blocking(move || owner.remove_files(&named)).await
     }

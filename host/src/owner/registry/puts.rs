@@ -34,7 +34,7 @@ struct PutRecord {
 /// What a client has put.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Put {
+pub(in crate::owner) enum Put {
     /// A component; its bytes are in the state folder.
     #[serde(rename = "digest")]
     Wasm(Digest),
@@ -42,8 +42,18 @@ pub(super) enum Put {
     Native(NativeDriver),
 }
 
+impl Put {
+    /// Of its bytes, where it has any.
+    pub(in crate::owner) fn digest(&self) -> Option<Digest> {
+        match self {
+            Put::Wasm(digest) => Some(*digest),
+            Put::Native(_) => None,
+        }
+    }
+}
+
 impl Owner {
-    pub(super) async fn puts(&self) -> Result<BTreeMap<String, Put>, OwnerError> {
+    pub(in crate::owner) async fn puts(&self) -> Result<BTreeMap<String, Put>, OwnerError> {
         let found = self
             .store
             .scan(PUT, None, Order::Ascending, PUT_MAX)
