@@ -57,6 +57,7 @@ mod sandbox_log;
 mod sandbox_network;
 
 mod client;
+mod client_sends;
 mod http;
 mod up;
 mod up_absence;

@@ -83,6 +83,10 @@ fn what_is_not_the_answer_is_written_down_and_changes_nothing() {
         (&json!("succeeded"), &json!("right"))
     );
     let metrics = up.get("/metrics").text();
+    for what in ["step", "attempt"] {
+        let took = format!("beltline_{what}_duration_seconds_count{{driver=\"a\"}} 1");
+        assert!(metrics.contains(&took), "{took}\n{metrics}");
+    }
     assert!(
         metrics.contains("beltline_native_results_ignored_total 8"),
         "{metrics}"

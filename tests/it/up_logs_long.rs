@@ -38,6 +38,12 @@ fn long_log(bench: &Bench, up: &Up) -> (String, usize) {
     let body = json!({"name": "thing", "resource": "app", "pipeline": "line", "spec": {}});
     let run = id(&up.post("/resources", &body).is(201));
     up.ended(&run);
+    let lines = lengthen(bench, &run);
+    (run, lines)
+}
+
+/// Writes into the log of a run until it has 16 MiB. Says how many lines that are.
+fn lengthen(bench: &Bench, run: &str) -> usize {
     let path = bench.path(&format!("state/logs/{run}.jsonl"));
     let mut log = fs::read(&path).unwrap();
     let mut lines = String::from_utf8(log.clone()).unwrap().lines().count();
@@ -49,7 +55,7 @@ fn long_log(bench: &Bench, up: &Up) -> (String, usize) {
         lines += 1;
     }
     fs::write(&path, log).unwrap();
-    (run, lines)
+    lines
 }
 
 /// Those of a run's own numbering, in their order.
@@ -179,24 +185,38 @@ fn a_list_that_looks_through_many_runs_holds_few_of_them() {
 /// Somebody still reads how it went the first time.
 #[test]
 fn whoever_watches_a_run_that_is_retried_is_told_how_it_goes_on() {
-    let bench = Bench::new(&["say", "latch"]);
+    let bench = Bench::new(&["latch"]);
     let up = Up::start(&bench);
-    let (run, _) = long_log(&bench, &up);
-    let last = up.frames(&format!("/runs/{run}/events"), &[]).last();
-    let last = last.unwrap().id;
+    up.line("line", json!([{"id": "one", "driver": "latch"}]));
+    let begin = || {
+        let body = json!({"resource": {"name": "thing", "resource": "app", "spec": {}}, "pipeline": "line"});
+        let run = up.post("/runs", &body).is(201);
+        let out = Path::new(run["out"].as_str().unwrap()).to_owned();
+        (id(&run), out)
+    };
+    let open = |out: &Path| fs::write(out.join("one.open"), "").unwrap();
+    let at_the_latch = |run: &str| drop(up.frames(&format!("/runs/{run}/logs"), &[]).next());
+    let (run, out) = begin();
+    at_the_latch(&run);
+    lengthen(&bench, &run);
     let mut slow = up.connect();
     slow.send("GET", &format!("/runs/{run}/progress"), &[], b"");
     assert_eq!(slow.head().unwrap().0, 200);
+    open(&out);
+    let last = up.frames(&format!("/runs/{run}/events"), &[]).last();
+    let last = last.unwrap();
+    assert_eq!(last.data["event"], "run_ended");
+
     // Another run of the resource is before it.
-    up.line("held", json!([{"id": "s", "driver": "latch"}]));
-    let held = json!({"name": "thing", "resource": "app", "pipeline": "held", "spec": {"size": 2}});
-    let held = id(&up.put("/resources/app/thing", &held).is(200));
-    up.frames(&format!("/runs/{held}/logs"), &[]).next();
+    let (held, out) = begin();
+    at_the_latch(&held);
     up.post(&format!("/runs/{run}/retry"), &json!({"from": "one"}))
         .is(202);
-    let events = up.frames(&format!("/runs/{run}/events"), &[("last-event-id", &last)]);
-    let out = up.get(&format!("/runs/{held}")).is(200)["out"].clone();
-    fs::write(Path::new(out.as_str().unwrap()).join("s.open"), "").unwrap();
+    let events = up.frames(
+        &format!("/runs/{run}/events"),
+        &[("last-event-id", &last.id)],
+    );
+    open(&out);
     let last = events.last().unwrap();
     assert_eq!(last.data["event"], "run_ended");
     drop(slow);

@@ -55,6 +55,11 @@ fn runs_steps_and_attempts_are_counted_also_of_a_run_that_had_to_queue() {
         ),
         ("beltline_run_duration_seconds_count", 2.0),
         (
+            "beltline_step_duration_seconds_count{driver=\"latch\"}",
+            2.0,
+        ),
+        ("beltline_step_duration_seconds_count{driver=\"fail\"}", 2.0),
+        (
             "beltline_attempt_duration_seconds_count{driver=\"latch\"}",
             2.0,
         ),

@@ -5,6 +5,7 @@
 use super::Owner;
 use super::feed::Feed;
 use crate::bridge::{Bridge, EndedHere};
+use crate::clock;
 use crate::ledger::Ledger;
 use crate::runner::{Observer, StepDriver};
 use crate::wasm::{Notice, Tell};
@@ -17,6 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -48,6 +50,7 @@ pub struct Metrics {
     steps: Family<DriverEnded, Counter>,
     attempts: Family<DriverEnded, Counter>,
     run_seconds: Histogram,
+    step_seconds: Seconds,
     attempt_seconds: Seconds,
     sync_seconds: Histogram,
     guest_cpu: Family<ByDriver, Counter<f64, AtomicU64>>,
@@ -78,6 +81,7 @@ impl Default for Metrics {
             steps: Family::default(),
             attempts: Family::default(),
             run_seconds: buckets(),
+            step_seconds: Family::new_with_constructor(buckets),
             attempt_seconds: Family::new_with_constructor(buckets),
             sync_seconds: buckets(),
             guest_cpu: Family::default(),
@@ -131,6 +135,12 @@ impl Metrics {
             "From a run's making to its end",
             seconds(),
             self.run_seconds.clone(),
+        );
+        all.register_with_unit(
+            "step_duration",
+            "From the begin of a step's first attempt to its end, where this process saw both",
+            seconds(),
+            self.step_seconds.clone(),
         );
         all.register_with_unit(
             "attempt_duration",
@@ -324,6 +334,8 @@ pub(super) struct Counted {
     natives: Vec<bool>,
     /// What has ended here, and is not durable yet.
     ended: Mutex<Vec<EndedHere>>,
+    /// When the first and the last attempt of each step began that has not ended.
+    begun: Mutex<HashMap<u32, (Duration, Duration)>>,
 }
 
 impl Counted {
@@ -338,6 +350,35 @@ impl Counted {
                 .map(|driver| driver.placement == Placement::Native)
                 .collect(),
             ended: Mutex::default(),
+            begun: Mutex::default(),
+        }
+    }
+
+    /// How long steps take, and attempts of which no ledger tells.
+    fn time(&self, run: &Run, event: &Event) {
+        let now = clock::monotonic();
+        let observe = |seconds: &Seconds, step: u32, since: Duration| {
+            let driver = driver(run, step);
+            seconds
+                .get_or_create(&ByDriver { driver })
+                .observe(now.saturating_sub(since).as_secs_f64());
+        };
+        match *event {
+            // A native driver need not say when it begins: then it is timed from when it was handed the attempt.
+            Event::AttemptWaiting { step, .. } | Event::AttemptStarted { step, .. } => {
+                self.begun.lock().entry(step).or_insert((now, now)).1 = now;
+            }
+            Event::AttemptEnded { step, .. } if self.natives.get(step as usize) == Some(&true) => {
+                if let Some((_, last)) = self.begun.lock().get(&step) {
+                    observe(&self.metrics.attempt_seconds, step, *last);
+                }
+            }
+            Event::StepEnded { step, .. } => {
+                if let Some((first, _)) = self.begun.lock().remove(&step) {
+                    observe(&self.metrics.step_seconds, step, first);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -357,7 +398,10 @@ impl Observer for Counted {
     fn written(&self, run: &Run, events: &[Event]) {
         self.feed.written(run, events);
         self.metrics.events(run, events);
-        events.iter().for_each(|event| self.note(run, event));
+        for event in events {
+            self.time(run, event);
+            self.note(run, event);
+        }
     }
 
     fn durable(&self, run: &Run) {
