@@ -3,6 +3,7 @@
 use crate::belt::Bench;
 use crate::live::Live;
 use crate::nats::{Nats, Puppet, bench, consumer_config, jetstream, server_file, wait};
+use crate::program::{Program, Traces};
 use crate::up::{Up, id, order, up};
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
@@ -257,7 +258,7 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
     let permissions = |driver: &str| {
         format!(
             "{{user: {driver}, password: p, permissions: {{
-              publish: {{allow: [\"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\", \"$JS.ACK.messages.{driver}.>\",
+              publish: {{allow: [\"$JS.API.CONSUMER.INFO.messages.{driver}\", \"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\", \"$JS.ACK.messages.{driver}.>\",
                 \"pipelines.driver.result\", \"logs.*\", \"live.logs.*.{driver}\"]}},
               subscribe: {{allow: [\"_INBOX_{driver}.>\", \"live.cancel.*\"]}}}}}}"
         )
@@ -294,6 +295,19 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
     wait(futures::StreamExt::next(&mut acked)).unwrap();
     wait(a.client.publish(handed.reply.unwrap(), "".into())).unwrap();
     assert_eq!(up.ended(&run)["status"], "succeeded");
+
+    // So does a program on the SDK.
+    let traces = Traces(&bench);
+    let url = nats.url().replace("//", "//b:p@");
+    let program = Program::tester(&bench, "b", &["--nats", &url]);
+    program.says("listens");
+    up.line(
+        "line",
+        json!([{"id": "s", "driver": "b", "with": traces.with()}]),
+    );
+    traces.release("before");
+    traces.release("after");
+    up.succeeded(&up.begin("other"));
 }
 
 /// A client with the permissions of a driver.

@@ -4,7 +4,9 @@ use crate::belt::Bench;
 use crate::nats::{Nats, Puppet, bench, consumer_config, wait};
 use crate::proxy::Proxy;
 use crate::up::{Up, order};
+use beltline::clock;
 use serde_json::{Value, json};
+use std::thread;
 use std::time::Duration;
 
 fn two_steps(up: &Up) {
@@ -261,6 +263,39 @@ fn a_step_that_is_cancelled_leaves_nothing_in_the_stream() {
         (told["run_id"].as_str(), told["step_id"].as_str()),
         (Some(run.as_str()), Some("one"))
     );
+    let other = up.begin("other");
+    let mut driver = Puppet::attach(&nats, "a");
+    assert_eq!(driver.next().body["run_id"], other);
+}
+
+/// A run that waits long is put out of memory, and what is out of it is taken back all the same.
+#[test]
+fn a_run_at_rest_that_is_ended_by_force_leaves_nothing_in_the_stream() {
+    let (nats, _bench, up) = host();
+    let run = up.begin("thing");
+    up.until(&format!("/runs/{run}"), |run| {
+        run["steps"][0]["status"] == "waiting_for_driver"
+    });
+    let mut heard = nats.subscribe("live.cancel.*");
+    // Nothing is under way: what was has been left.
+    let give_up = clock::now_ms() + 60_000;
+    while !up
+        .get("/metrics")
+        .text()
+        .contains("beltline_runs_under_way 0")
+    {
+        assert!(clock::now_ms() < give_up, "it does not rest");
+        thread::yield_now();
+    }
+    up.post(&format!("/runs/{run}/cancel"), &json!({"force": true}))
+        .is(202);
+    assert_eq!(up.ended(&run)["status"], "cancelled");
+    let told = wait(futures::StreamExt::next(&mut heard)).unwrap();
+    let told: Value = serde_json::from_slice(&told.payload).unwrap();
+    assert_eq!(told["run_id"].as_str(), Some(run.as_str()));
+    up.until("/drivers", |drivers| {
+        drivers["drivers"][0]["native"]["pending"] == 0
+    });
     let other = up.begin("other");
     let mut driver = Puppet::attach(&nats, "a");
     assert_eq!(driver.next().body["run_id"], other);

@@ -5,13 +5,14 @@ use crate::compile_made::many_functions;
 use crate::http::Answer;
 use crate::live::Live;
 use crate::up::{Up, id, order};
+use beltline::clock;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 
@@ -211,7 +212,7 @@ fn a_driver_that_a_client_brought_stays_over_a_restart() {
     let before = files();
     for file in fs::read_dir(bench.path("state/drivers")).unwrap() {
         let file = fs::File::open(file.unwrap().path()).unwrap();
-        let old = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+        let old = clock::system_time(clock::now_ms()) - Duration::from_secs(2 * 60 * 60);
         file.set_modified(old).unwrap();
     }
     let up = Up::start(&bench);

@@ -67,7 +67,11 @@ fn main() -> ExitCode {
         "belt-exec: trusted: what it runs has the rights of this user; {}",
         config.summary()
     );
-    beltline_sdk_native::run(DRIVER, program.options)
+    let options = beltline_sdk_native::Options {
+        only_guarded: !program.insecure_broker,
+        ..program.options
+    };
+    beltline_sdk_native::run(DRIVER, options)
 }
 
 fn refuse(why: &str) -> ExitCode {

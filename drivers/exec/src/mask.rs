@@ -13,6 +13,9 @@ const MASK: &str = "***";
 #[derive(Default)]
 pub struct Masks(Vec<String>);
 
+/// Where a character is cut in two, what stands in its place may be longer by so much.
+const CHAR_BYTES_MAX: usize = 4;
+
 impl Masks {
     /// Of the values, and of each line of one that has several: output is looked at by the line.
     pub fn new<'a>(values: impl Iterator<Item = &'a str>) -> Masks {
@@ -35,6 +38,22 @@ impl Masks {
     pub fn text(&self, text: &str) -> String {
         let masked = |text: String, secret: &String| text.replace(secret, MASK);
         self.0.iter().fold(text.to_owned(), masked)
+    }
+
+    /// A line of output of at most so many bytes. Masked before it is cut, so that no half of a secret is left at its end: of a
+    /// longer one there must be [`Masks::longest`] more.
+    pub fn line(&self, bytes: &[u8], bytes_max: usize) -> String {
+        let mut line = self.text(&String::from_utf8_lossy(bytes));
+        let mut kept = line.len().min(bytes_max);
+        if bytes.len() > bytes_max {
+            // What was read may end within a secret, and what came before it may have become shorter.
+            kept = kept.min(line.len().saturating_sub(self.longest() + CHAR_BYTES_MAX));
+        }
+        if kept < line.len() {
+            line.truncate(line.floor_char_boundary(kept));
+            line.push('…');
+        }
+        line
     }
 
     pub fn json(&self, value: Value) -> Value {
@@ -71,5 +90,20 @@ mod tests {
             json!({"k***": ["***", "***7", 7]})
         );
         assert_eq!(masks.longest(), "one-line\nanother".len());
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_left_where_a_line_is_cut() {
+        let secret = "s3cr3t-s3cr3t-s3cr3t-s3cr3t";
+        let masks = Masks::new([secret].into_iter());
+        // One that was masked makes room at the end for the begin of another.
+        for before in 0..60 {
+            let line = format!("{secret}{}{secret}{secret}", "x".repeat(before));
+            let read = &line.as_bytes()[..line.len().min(40 + masks.longest())];
+            let shown = masks.line(read, 40);
+            assert!(!shown.contains("s3"), "{before}: {shown}");
+            assert!(shown.len() <= 40 + '…'.len_utf8(), "{shown}");
+        }
+        assert_eq!(masks.line(b"all of it", 9), "all of it");
     }
 }

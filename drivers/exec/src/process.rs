@@ -167,14 +167,8 @@ impl<'config> Watch<'config> {
         }
     }
 
-    /// Masked before it is cut, so that no half of a secret is left at its end.
     fn line(&self, bytes: &[u8]) -> String {
-        let mut line = self.config.masks.text(&String::from_utf8_lossy(bytes));
-        if line.len() > LINE_BYTES_MAX {
-            line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
-            line.push('…');
-        }
-        line
+        self.config.masks.line(bytes, LINE_BYTES_MAX)
     }
 
     fn told(&self, command: &Command, status: ExitStatus) -> Result<(), Failure> {

@@ -38,7 +38,14 @@ pub(crate) enum ConnectError {
         shown: String,
         source: async_nats::ConnectError,
     },
+    #[error(
+        "the broker at {shown} asks nobody who they are, so anyone who reaches it could give this driver work"
+    )]
+    Open { shown: String },
 }
+
+/// A connection that answers nothing for two of these is one no more.
+const PING: Duration = Duration::from_secs(5);
 
 /// Connects, and tries on while there is no broker: drivers and broker may be started in any order.
 pub(crate) async fn connect(options: &Options, name: &str) -> Result<Broker, ConnectError> {
@@ -52,9 +59,13 @@ pub(crate) async fn connect(options: &Options, name: &str) -> Result<Broker, Con
             again: count.clone(),
             is: AtomicBool::new(false),
         });
+        let required = options;
         let options = with_identity(options, &urls)
             .await?
             .name(format!("belt-driver {name}"))
+            // Its own: with the common one it would have to be let read what is others'.
+            .custom_inbox_prefix(format!("_INBOX_{name}"))
+            .ping_interval(PING)
             .max_reconnects(None)
             .event_callback(move |event| {
                 let count = count.clone();
@@ -62,6 +73,11 @@ pub(crate) async fn connect(options: &Options, name: &str) -> Result<Broker, Con
             });
         match options.connect(&servers).await {
             Ok(client) => {
+                // Of a certificate nobody can see whether it was asked for.
+                let asks = client.server_info().auth_required || required.tls_cert.is_some();
+                if required.only_guarded && !asks {
+                    return Err(ConnectError::Open { shown });
+                }
                 console::info("connected", &[("nats", &shown), ("driver", &name)]);
                 let jetstream = ContextBuilder::new().timeout(ANSWER).build(client.clone());
                 return Ok(Broker {

@@ -47,6 +47,9 @@ pub struct Options {
         value_parser = level
     )]
     pub log_level: LevelFilter,
+    /// Takes work only from a broker that asks who one is
+    #[arg(skip)]
+    pub only_guarded: bool,
 }
 
 fn level(text: &str) -> Result<LevelFilter, String> {

@@ -54,6 +54,9 @@ pub struct NativeStep {
     out: Option<PathBuf>,
 }
 
+/// More answers than there can be: one that names no attempt may be of an earlier one.
+const UNNAMED: u64 = u64::MAX;
+
 impl NativeStep {
     /// The step of this index; `out` where the run has a folder for what its steps make.
     pub fn new(
@@ -109,10 +112,16 @@ impl NativeStep {
         let attempt = call.request.info.attempt;
         // Who answers before this returns is taken for what he answers all the same: it stands in the book first.
         let before = self.bridge.dispatched(self.run, self.step, attempt).await?;
-        self.bridge
-            .outs
-            .lock()
-            .put(self.run, self.out(attempt, before));
+        let earlier = {
+            let mut outs = self.bridge.outs.lock();
+            let earlier = outs.remove(self.run, self.step);
+            outs.put(self.run, self.out(attempt, before));
+            earlier.filter(|earlier| earlier.attempt < attempt)
+        };
+        // Its time was over before it was known to be out.
+        if let Some(earlier) = earlier {
+            self.bridge.take_back(self.run, &earlier).await;
+        }
         match self.sent(call, before).await {
             Ok(sent) => {
                 let mut outs = self.bridge.outs.lock();
@@ -206,12 +215,9 @@ impl NativeStep {
         })
     }
 
-    /// How many answers were on the broker before this attempt goes out. Only of a driver of Conveyor's that has had one of
-    /// this run before is there anything that could be taken for its answer.
+    /// How many answers were on the broker before this attempt goes out. Only of a driver that has had one of this run before is
+    /// there anything that could be taken for its answer; one that is not Conveyor's can say which attempt it means.
     async fn answers_before(&self, call: &Attempt) -> Result<u64, BridgeError> {
-        if self.entry.wire == Wire::Default {
-            return Ok(0);
-        }
         let steps = call.context.steps();
         let had = |step: &StepSummary| step.driver == *self.driver;
         let earlier: u32 = steps
@@ -221,6 +227,9 @@ impl NativeStep {
             .sum();
         if earlier <= 1 {
             return Ok(0);
+        }
+        if self.entry.wire == Wire::Default {
+            return Ok(UNNAMED);
         }
         let stream = self.bridge.jetstream.get_stream(RESULTS_STREAM).await;
         let stream = stream.map_err(|error| request("show its answers")(&error))?;
@@ -534,6 +543,11 @@ impl Bridge {
             // It may have been acknowledged, and be gone.
             let _ = stream.delete_message(sent.sequence).await;
         }
+    }
+
+    /// Whether anything of a run is out.
+    pub(crate) fn has_out(&self, run: RunId) -> bool {
+        !self.outs.lock().of_run(run).is_empty()
     }
 
     /// A run is over, or nobody's: whatever of it is out is taken back.

@@ -269,8 +269,9 @@ fn choose(
         return Err("it names an attempt that is not open".to_owned());
     }
     let before = out.sent.map_or(0, |sent| sent.answers_before);
-    if sequence <= before {
-        return Err("it is older than the attempt".to_owned());
+    let is_named = result.step_id.is_some() && result.attempt.is_some();
+    if sequence <= before && !is_named {
+        return Err("it may be older than the attempt, and does not say which it is of".to_owned());
     }
     Ok((out.clone(), false))
 }

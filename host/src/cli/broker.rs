@@ -84,7 +84,8 @@ impl BrokerArgs {
                 },
             );
             output::notice(&format!(
-                "a nats-server {verb}; its URL, password included, is in {file}"
+                "a nats-server {verb} at {}; its URL is in {file} too",
+                spawned.url
             ));
         }
         let settings = NatsSettings {

@@ -159,7 +159,11 @@ fn begin(
                     // It may have made the run.
                     ClientError::Unreachable { .. } => is_repeated = true,
                     // It takes no more, and is about to end.
-                    _ => block_on(async { tokio::time::sleep(TRY_PAUSE).await }),
+                    ClientError::Problem(_)
+                    | ClientError::Foreign { .. }
+                    | ClientError::Address(_) => {
+                        block_on(async { tokio::time::sleep(TRY_PAUSE).await })
+                    }
                 }
                 connection.again(format)?;
             }

@@ -378,7 +378,13 @@ impl Counted {
                     observe(&self.metrics.step_seconds, step, first);
                 }
             }
-            _ => {}
+            Event::RunStarted { .. }
+            | Event::RoundStarted { .. }
+            | Event::RunClaimed { .. }
+            | Event::RunCancelling { .. }
+            | Event::AttemptEnded { .. }
+            | Event::RetryScheduled { .. }
+            | Event::RunEnded { .. } => {}
         }
     }
 

@@ -13,7 +13,7 @@ use crate::runs::StoredRun;
 use crate::wasm::{
     Admission, Attempt, CancelFlag, Ended, Folder, Loaded, Meter, OUT, Request, RunInfo,
 };
-use beltline_engine::{Effect, Placement, Run};
+use beltline_engine::{Effect, Placement, Run, RunId};
 use futures::FutureExt;
 use futures::future::{BoxFuture, MaybeDone, maybe_done};
 use std::future::{poll_fn, ready};
@@ -389,7 +389,7 @@ impl Attempts {
             attempt,
             key: run.key(step),
             deadline_ms: run.attempt_deadline_ms(step),
-            traceparent: None,
+            traceparent: Some(traceparent(run.id, step, attempt)),
             dry_run: false,
         };
         let request = Request {
@@ -422,4 +422,10 @@ impl Attempts {
             .get(step as usize)
             .expect("the plan has the steps of its pipeline")
     }
+}
+
+/// As W3C has it: the run is the trace, and each attempt a span of it.
+fn traceparent(run: RunId, step: u32, attempt: u32) -> String {
+    let run = run.to_string().replace('-', "");
+    format!("00-{run}-{:08x}{attempt:08x}-01", step + 1)
 }

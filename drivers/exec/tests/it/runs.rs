@@ -157,3 +157,15 @@ fn a_broker_that_knows_nobody_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--insecure-broker"));
 }
+
+#[test]
+fn credentials_that_the_broker_does_not_ask_for_are_none() {
+    let server = crate::server::Server::start();
+    let output = Command::new(env!("CARGO_BIN_EXE_belt-exec"))
+        .args(["--nats", &server.url.replace("//", "//user:password@")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("asks nobody who they are"), "{said}");
+}
