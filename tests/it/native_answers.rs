@@ -135,6 +135,27 @@ fn one_without_a_token_counts_where_there_is_no_doubt_and_says_so() {
     drop(handed);
 }
 
+/// What its driver answered to an earlier step may come once more.
+#[test]
+fn one_that_names_no_attempt_is_not_taken_where_its_driver_had_others_in_the_run() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    let step = |id| json!({"id": id, "driver": "a"});
+    up.line("line", json!([step("one"), step("two")]));
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = up.begin("thing");
+    let first = driver.next();
+    driver.succeed(&first, json!(1));
+    let second = driver.next();
+    let plain = json!({"run_id": run, "resource": {}, "driverresult": {"success": true, "message": "", "data": 1, "driver": "a"}});
+    driver.publish(&plain);
+    let expected = ["it may be older than the attempt, and does not say which it is of"];
+    assert_eq!(ignored(&up, &run, 1), expected);
+    driver.succeed(&second, json!(2));
+    assert_eq!(up.succeeded(&run)["steps"][1]["output"], 2);
+}
+
 #[test]
 fn one_that_echoes_the_resource_is_fenced_by_it() {
     let (_nats, _bench, up, driver, handed, run) =

@@ -6,7 +6,9 @@ use crate::bridge::spawn::{Spawned, spawn};
 use crate::bridge::{BridgeError, NatsSettings};
 use crate::owner::Owner;
 use crate::state::StateFolder;
+use beltline_wire::BrokerUrls;
 use clap::Args;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -83,9 +85,13 @@ impl BrokerArgs {
                     false => "is started",
                 },
             );
+            // For a person to copy; a log is read by others.
+            let url = match std::io::stderr().is_terminal() {
+                true => spawned.url.clone(),
+                false => BrokerUrls::parse(&spawned.url).shown(),
+            };
             output::notice(&format!(
-                "a nats-server {verb} at {}; its URL is in {file} too",
-                spawned.url
+                "a nats-server {verb} at {url}; its URL, password included, is in {file}"
             ));
         }
         let settings = NatsSettings {
