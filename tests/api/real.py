@@ -117,6 +117,9 @@ def fit(body, path, within):
         body |= {"pipeline": "kept", "resource": "kept"}
         body.pop("workspace", None)
         body.pop("local", None)
+    elif path.startswith("/runs/"):
+        body.pop("from", None)
+        body.pop("local", None)
     elif path in ("/pipelines", "/resource-definitions", "/resource-definitions/apply"):
         body["name"] = fresh()
     elif path == "/resources":
