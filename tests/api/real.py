@@ -118,8 +118,10 @@ def fit(body, path, within):
         body.pop("workspace", None)
         body.pop("local", None)
     elif path.startswith("/runs/"):
-        body.pop("from", None)
         body.pop("local", None)
+        body.pop("from", None)
+        if path.endswith("/retry"):
+            body["from"] = "echo"
     elif path in ("/pipelines", "/resource-definitions", "/resource-definitions/apply"):
         body["name"] = fresh()
     elif path == "/resources":
