@@ -32,12 +32,19 @@ pub fn last(line: &LogLine) -> LogLine {
     }
 }
 
-/// The line as the log has it. One that names no step is that of the driver's open step.
+/// The line as the log has it. One that names no step is that of the driver's open step; where it has none any more, of the
+/// last that it had.
 pub fn line(run: &Run, said: DriverLog) -> LogLine {
-    let mut steps = run.plan.steps.iter().zip(&run.steps);
+    let steps = run.plan.steps.iter().zip(&run.steps);
+    let mut own = steps.filter(|(plan, _)| plan.driver == said.driver);
     let by = match &said.step_id {
-        Some(id) => steps.find(|(plan, _)| plan.id == *id && plan.driver == said.driver),
-        None => steps.find(|(plan, step)| plan.driver == said.driver && !step.state.is_ended()),
+        Some(id) => own.find(|(plan, _)| plan.id == *id),
+        None => {
+            let own: Vec<_> = own.collect();
+            let open = own.iter().find(|(_, step)| !step.state.is_ended());
+            let last = || own.iter().rfind(|(_, step)| step.attempts > 0);
+            open.or_else(last).copied()
+        }
     };
     let level = match said.level.as_deref() {
         Some("trace") => Level::Trace,
