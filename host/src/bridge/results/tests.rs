@@ -89,7 +89,7 @@ fn one_without_a_token_is_taken_where_there_is_no_doubt() {
     );
     assert_eq!(
         chosen(&open, &answer("a", none.clone()), 10),
-        "it is older than the attempt"
+        "it may be older than the attempt, and does not say which it is of"
     );
     let required = "it has no token, and belt.yaml says `token: required`";
     assert_eq!(chosen(&open, &answer("b", none.clone()), 11), required);
