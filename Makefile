@@ -51,7 +51,7 @@ bench-quick: build guests ## less of the same, in less than a minute
 	$(CARGO) bench --profile dev --workspace --locked --bench bench -- --quick $(ROWS)
 
 deny:
-	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet --debug cargo-deny
 	$(CARGO) deny --log-level error check bans licenses sources
 
 advisories: ## known vulnerabilities; needs a network that reaches the advisory database

@@ -13,6 +13,7 @@ mod guard;
 mod idempotency;
 mod logs;
 mod out;
+mod page;
 mod pipelines;
 mod places;
 mod problem;
