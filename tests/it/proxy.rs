@@ -29,6 +29,9 @@ struct How {
     latency_ms: AtomicU64,
     /// What comes goes nowhere, and nobody is told.
     is_deaf: AtomicBool,
+    /// Connections that were made, and how many of the first of them are deaf.
+    made: AtomicU64,
+    deaf: AtomicU64,
     /// The same of what comes back alone.
     is_mute: AtomicBool,
     watch: Mutex<Option<Watch>>,
@@ -56,16 +59,17 @@ impl Proxy {
         let how: Arc<How> = Arc::default();
         let shared = Arc::clone(&how);
         thread::spawn(move || {
-            for near in listener.incoming() {
+            for (number, near) in (0..).zip(listener.incoming()) {
                 let (Ok(near), Ok(far)) = (near, TcpStream::connect(("127.0.0.1", port))) else {
                     continue;
                 };
+                shared.made.store(number + 1, Ordering::Relaxed);
                 let both = [(&near, &far, true), (&far, &near, false)];
                 for (from, to, is_out) in both {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     shared.open.lock().unwrap().push(from.try_clone().unwrap());
                     let how = Arc::clone(&shared);
-                    thread::spawn(move || carry(from, to, is_out, &how));
+                    thread::spawn(move || carry(number, from, to, is_out, &how));
                 }
             }
         });
@@ -84,6 +88,13 @@ impl Proxy {
     /// Half open: both ends are there, and nothing comes through.
     pub fn deafen(&self, is_deaf: bool) {
         self.how.is_deaf.store(is_deaf, Ordering::Relaxed);
+    }
+
+    /// Half open is what is there; whoever comes again is let through.
+    #[allow(dead_code, reason = "for the tests of the SDK, which share this")]
+    pub fn deafen_what_is_open(&self) {
+        let made = self.how.made.load(Ordering::Relaxed);
+        self.how.deaf.store(made, Ordering::Relaxed);
     }
 
     /// What is asked comes through, and no answer.
@@ -123,7 +134,7 @@ impl How {
 /// Of what went out so much is looked at again: words may come in two pieces.
 const TAIL: usize = 256;
 
-fn carry(mut from: TcpStream, mut to: TcpStream, is_out: bool, how: &How) {
+fn carry(number: u64, mut from: TcpStream, mut to: TcpStream, is_out: bool, how: &How) {
     let mut buffer = [0; 64 << 10];
     let mut out = Vec::new();
     while let Ok(read) = from.read(&mut buffer) {
@@ -146,7 +157,8 @@ fn carry(mut from: TcpStream, mut to: TcpStream, is_out: bool, how: &How) {
             }
         }
         let is_mute = !is_out && how.is_mute.load(Ordering::Relaxed);
-        if is_mute || how.is_deaf.load(Ordering::Relaxed) {
+        let is_old = number < how.deaf.load(Ordering::Relaxed);
+        if is_mute || is_old || how.is_deaf.load(Ordering::Relaxed) {
             continue;
         }
         if to.write_all(&buffer[..read]).is_err() {
