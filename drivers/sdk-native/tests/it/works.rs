@@ -4,7 +4,7 @@ use beltline_wire::{DriverFailure, DriverLog, OutputReply, OutputRequest, subjec
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 use crate::world::{RUN, World, example, object};
 
 #[tokio::test]
@@ -197,7 +197,8 @@ async fn a_host_that_is_away_is_asked_for_an_output_until_it_is_back() {
     world.until_kept(subjects::LOGS_STREAM, 1).await;
     let subject = subjects::outputs_subject(RUN);
     let mut asked = world.client.subscribe(subject).await.unwrap();
-    let request = asked.next().await.unwrap();
+    let again = tokio::time::timeout(PATIENCE, asked.next()).await;
+    let request = again.expect("nobody asks again").unwrap();
     give(&world, request, json!([1])).await;
     assert_eq!(world.result().await.driverresult.data, json!({"had": [1]}));
     assert_eq!(world.kept(subjects::LOGS_STREAM).await, 1);
