@@ -89,7 +89,7 @@ pub fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = group.spawn(&mut program).explain(command)?;
-    let leader = Pid::from_child(&child);
+    let number = Pid::from_child(&child);
     let (sender, events) = sync_channel(LINES_MAX);
     let bytes_max = LINE_BYTES_MAX + config.masks.longest();
     let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -98,7 +98,7 @@ pub fn run(
     thread::spawn(move || {
         // Left to be waited for: until then its number is nobody else's.
         let _ = waitid(
-            WaitId::Pid(leader),
+            WaitId::Pid(number),
             WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
         );
         let _ = sender.send(Event::Ended);
