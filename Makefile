@@ -57,8 +57,8 @@ deny:
 advisories: ## known vulnerabilities; needs a network that reaches the advisory database
 	$(CARGO) deny check advisories
 
-install: build ## puts belt on PATH, under PREFIX
-	install -D -m 755 $(BELT) $(DESTDIR)$(PREFIX)/bin/belt
+install: build ## puts belt and belt-exec on PATH, under PREFIX
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BELT) $(dir $(BELT))belt-exec
 	@echo "belt is at $(DESTDIR)$(PREFIX)/bin/belt; completions: belt completions bash"
 
 fmt:

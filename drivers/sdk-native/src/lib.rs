@@ -25,6 +25,7 @@ mod options;
 mod publish;
 mod pulls;
 mod signals;
+mod turns;
 
 pub use options::Options;
 
