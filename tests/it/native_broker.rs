@@ -407,7 +407,7 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
             "{{user: {driver}, password: p, permissions: {{
               publish: {{allow: [\"$JS.API.CONSUMER.INFO.messages.{driver}\", \"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\", \"$JS.ACK.messages.{driver}.>\",
                 \"pipelines.driver.result\", \"logs.*\", \"live.logs.*.{driver}\"]}},
-              subscribe: {{allow: [\"_INBOX_{driver}.>\", \"live.cancel.*\"]}}}}}}"
+              subscribe: {{allow: [\"_INBOX_{driver}.>\", \"live.cancel.*\", \"live.present.{driver}\"]}}, allow_responses: true}}}}"
         )
     };
     let users = format!(
@@ -448,6 +448,7 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
     let url = nats.url().replace("//", "//b:p@");
     let program = Program::tester(&bench, "b", &["--nats", &url]);
     program.says("listens");
+    up.until("/drivers/b", |driver| driver["native"]["connected"] == 1);
     up.line(
         "line",
         json!([{"id": "s", "driver": "b", "with": traces.with()}]),

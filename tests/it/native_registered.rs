@@ -1,6 +1,7 @@
 //! Native drivers as clients register them and see them.
 
 use crate::nats::{Nats, Puppet, bench};
+use crate::program::{Program, Traces};
 use crate::up::{id, order};
 use serde_json::json;
 
@@ -100,4 +101,44 @@ fn the_list_says_who_is_there_and_what_waits() {
     up.begin("other");
     up.until(path, |driver| driver["native"]["pending"] == 1);
     assert!(listed()[0].contains("1 connected, 1 pending"));
+}
+
+/// Each program has several requests for messages open, or none where it works; it is one all the same.
+#[test]
+fn programs_are_counted_as_they_come_work_and_go() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", ", kinds: [app]")]);
+    let up = nats.up(&bench);
+    let connected = |count: usize| {
+        up.until("/drivers/a", |driver| {
+            driver["native"]["connected"] == count
+        });
+    };
+    connected(0);
+    let url = nats.url();
+    let start = |concurrency: &str| {
+        let args = ["--nats", &url, "--concurrency", concurrency];
+        let program = Program::tester(&bench, "a", &args);
+        program.says("listens");
+        program
+    };
+    let several = start("4");
+    connected(1);
+    let one = start("1");
+    connected(2);
+    several.kill();
+    connected(1);
+    let traces = Traces(&bench);
+    up.line(
+        "line",
+        json!([{"id": "s", "driver": "a", "with": traces.with()}]),
+    );
+    let run = up.begin("thing");
+    up.until(&format!("/runs/{run}"), |run| run["status"] == "running");
+    connected(1);
+    traces.release("before");
+    traces.release("after");
+    up.succeeded(&run);
+    one.kill();
+    connected(0);
 }

@@ -22,6 +22,7 @@ mod host;
 mod lines;
 mod listener;
 mod options;
+mod present;
 mod publish;
 mod pulls;
 mod signals;

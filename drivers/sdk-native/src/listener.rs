@@ -23,7 +23,7 @@ use crate::hand::Hand;
 use crate::pulls::{KEPT, Pulls};
 use crate::signals::Signals;
 use crate::turns::Turns;
-use crate::{Options, clock, console};
+use crate::{Options, clock, console, present};
 
 /// So often a message is said to be in hand, at least; three times in the consumer's wait where that is shorter.
 const PROGRESS_MAX: Duration = Duration::from_secs(10);
@@ -133,6 +133,7 @@ pub(crate) async fn listen(
         progress_ms: AtomicU64::new(1000),
         stage: watch::channel(Stage::Listening).0,
     });
+    tokio::spawn(present::answer(Arc::clone(&shop)));
     let cancels = subscribe(&shop, subjects::cancel_subject("*")).await?;
     let (inbox, inbox_subject) = inbox(&shop).await?;
     let mut listener = Listener {

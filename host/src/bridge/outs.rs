@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(runs(outs.lost("d", 3, SEEN)), [1, 2]);
         let younger = Seen { made_ms: 4, ..SEEN };
         assert_eq!(runs(outs.lost("d", 1, younger)), [1, 2]);
-        // Nothing waits, and it was never delivered: somebody has emptied the stream.
+        // Nothing waits, and it was never delivered: somebody has deleted it.
         let drained = Seen {
             is_drained: true,
             ..SEEN
