@@ -257,7 +257,7 @@ fn answers_that_come_slowly_late_bare_or_large_are_taken_as_what_they_are() {
     only("1m");
     for (mode, takes) in [("slow=50ms", 1), ("flaky=2", 3), ("large=100000", 1)] {
         let _a = Go::driver(&nats, "a", &["-mode", mode]);
-        let (shown, attempts) = attempts(&up.begin(mode));
+        let (shown, attempts) = attempts(&up.begin(&mode.replace('=', "-")));
         assert_eq!(shown["status"], "succeeded", "{mode}: {shown:#}");
         assert_eq!(attempts.len(), takes, "{mode}: {shown:#}");
     }

@@ -13,7 +13,9 @@ pub(crate) async fn answer(shop: Arc<Shop>) {
     let client = &shop.broker().client;
     let mut asked = match client.subscribe(present_subject(shop.name())).await {
         Ok(asked) => asked,
-        Err(error) => return console::warn("nobody can ask whether it is there", &[("error", &error)]),
+        Err(error) => {
+            return console::warn("nobody can ask whether it is there", &[("error", &error)]);
+        }
     };
     while let Some(message) = asked.next().await {
         if let Some(reply) = message.reply {
