@@ -13,10 +13,12 @@ use crate::hand::Id;
 /// The right to work on a step, until it is dropped.
 pub(crate) type Turn = OwnedMutexGuard<()>;
 
+/// By run and step; what nobody holds or waits for is forgotten.
+type Steps = HashMap<(String, String), Weak<Mutex<()>>>;
+
 #[derive(Default)]
 pub(crate) struct Turns {
-    /// By run and step; what nobody holds or waits for is forgotten.
-    steps: parking_lot::Mutex<HashMap<(String, String), Weak<Mutex<()>>>>,
+    steps: parking_lot::Mutex<Steps>,
 }
 
 impl Turns {
