@@ -10,6 +10,7 @@ mod anew;
 mod barrier;
 mod drift;
 mod examples;
+mod examples_served;
 mod grants;
 mod held_up;
 mod owner;
