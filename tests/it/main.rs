@@ -71,6 +71,7 @@ mod up_events;
 mod up_found;
 mod up_guard;
 mod up_hostile;
+mod up_keys;
 mod up_killed;
 mod up_kinds;
 mod up_load;
