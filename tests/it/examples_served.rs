@@ -50,7 +50,9 @@ fn check(folder: &Path) {
     let up = format!("{up} --listen 127.0.0.1:0 --state $STATE");
     let up = Up::of(&bench, Live::start(command(&bench, &up)));
     let run = shown(&readme, "belt run --server ").replace(SHOWN, &up.url());
-    let run = Live::start(command(&bench, &run));
+    let mut run = Live::start(command(&bench, &run));
+    // It names the run that the server has made of it; one that is refused ends with the reason.
+    run.until(" · ");
     let operator = fs::read_to_string(folder.join("belt.yaml")).unwrap();
     let has_natives = operator.contains("placement: native");
     if has_natives {
