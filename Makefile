@@ -51,14 +51,14 @@ bench-quick: build guests ## less of the same, in less than a minute
 	$(CARGO) bench --profile dev --workspace --locked --bench bench -- --quick $(ROWS)
 
 deny:
-	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet --debug cargo-deny
 	$(CARGO) deny --log-level error check bans licenses sources
 
 advisories: ## known vulnerabilities; needs a network that reaches the advisory database
 	$(CARGO) deny check advisories
 
-install: build ## puts belt on PATH, under PREFIX
-	install -D -m 755 $(BELT) $(DESTDIR)$(PREFIX)/bin/belt
+install: build ## puts belt and belt-exec on PATH, under PREFIX
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BELT) $(dir $(BELT))belt-exec
 	@echo "belt is at $(DESTDIR)$(PREFIX)/bin/belt; completions: belt completions bash"
 
 fmt:

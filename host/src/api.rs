@@ -14,6 +14,7 @@ mod idempotency;
 mod keys;
 mod logs;
 mod out;
+mod page;
 mod pipelines;
 mod places;
 mod problem;

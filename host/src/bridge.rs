@@ -10,9 +10,12 @@
 //! streams      the three streams, read back
 //! consumers    the durable consumer of each driver, read back
 //! dispatch     an attempt as a message, and its way out
+//! way          an attempt on its way to the broker
 //! outs         which attempts are out; pure
+//! back         taking back what is out
 //! keeper       looks after all of that for as long as something is out
 //! listen       hearing what is published, and taking it in order
+//! present      how native drivers stand
 //! results      answers: fenced, taken, then acknowledged
 //! logs         what native drivers say
 //! outputs      outputs that a message did not carry
@@ -22,6 +25,7 @@
 //! ```
 
 mod announce;
+mod back;
 mod connection;
 mod consumers;
 mod dispatch;
@@ -30,15 +34,18 @@ mod listen;
 mod logs;
 mod outputs;
 mod outs;
+mod present;
 mod results;
 pub mod spawn;
 mod streams;
 mod token;
+mod way;
 mod words;
 
 pub(crate) use announce::EndedHere;
 pub use connection::NatsSettings;
 pub use dispatch::NativeStep;
+pub use present::NativeState;
 
 use crate::digest::Digest;
 use crate::owner::Owner;
@@ -46,6 +53,7 @@ use crate::records::{decode, encode};
 use crate::runs::RunsError;
 use crate::store::{Batch, Store, StoreError};
 use async_nats::jetstream;
+use back::Owed;
 use beltline_engine::RunId;
 use connection::Connection;
 use consumers::Consumers;
@@ -53,7 +61,7 @@ use outs::Outs;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use token::Tokens;
@@ -132,6 +140,11 @@ fn request(doing: impl Into<String>) -> impl FnOnce(&dyn std::error::Error) -> B
     }
 }
 
+/// Why there is no answer, where nobody gives one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Silent(&'static str);
+
 /// What is counted of the bridge.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -145,29 +158,16 @@ pub struct Counts {
     pub unannounced: AtomicU64,
 }
 
-/// A native driver, as the broker and the book have it.
-#[derive(Debug, Clone, Default)]
-pub struct NativeState {
-    /// Programs that wait for messages of its consumer.
-    pub connected: usize,
-    /// Attempts that are out.
-    pub pending: usize,
-    /// Of these, those that nobody has taken.
-    pub waiting: usize,
-    /// Messages that the broker has delivered more than once.
-    pub redelivered: usize,
-    /// When it last answered or said something, in milliseconds since the Unix epoch.
-    pub seen_ms: Option<u64>,
-    /// What is wrong with its consumer.
-    pub trouble: Option<String>,
-}
-
 /// The bridge of one host.
 pub struct Bridge {
     connection: Connection,
+    /// Lasts as long as the host.
+    runtime: tokio::runtime::Handle,
     jetstream: jetstream::Context,
     /// Who this host is.
-    host: String,
+    identity: IdentityRecord,
+    /// Whether it reads no more.
+    has_left: AtomicBool,
     tokens: Tokens,
     words: Words,
     store: Arc<dyn Store>,
@@ -175,8 +175,9 @@ pub struct Bridge {
     streams: Mutex<streams::Known>,
     consumers: Consumers,
     outs: Mutex<Outs>,
+    owed: Owed,
     /// Messages that all drivers of a kind share, by run.
-    shared: Mutex<HashMap<RunId, Arc<OnceCell<u64>>>>,
+    shared: Mutex<HashMap<RunId, Arc<Shared>>>,
     seen: Mutex<BTreeMap<String, u64>>,
     /// How far the lines of drivers are in the logs of runs.
     logged: watch::Sender<u64>,
@@ -186,10 +187,22 @@ pub struct Bridge {
     counts: Arc<Counts>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// A message that all drivers of a kind share.
+#[derive(Default)]
+struct Shared {
+    /// Its place in the stream, once it is published.
+    sequence: OnceCell<u64>,
+    /// Its place, where one of them is not to have it any more.
+    withdrawn: Mutex<Option<outs::Place>>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
 struct IdentityRecord {
     host: String,
     key: Digest,
+    /// What was published before concerns others, or is over; in milliseconds since the Unix epoch.
+    #[serde(default)]
+    since_ms: u64,
 }
 
 impl Bridge {
@@ -207,15 +220,18 @@ impl Bridge {
         let jetstream = connection.jetstream();
         let bridge = Arc::new(Bridge {
             connection,
+            runtime: tokio::runtime::Handle::current(),
             jetstream,
-            host: identity.host,
+            has_left: AtomicBool::new(false),
             tokens: Tokens::new(identity.key),
+            identity,
             words: Words::default(),
             store,
             owner: OnceLock::new(),
             streams: Mutex::default(),
             consumers: Consumers::default(),
             outs: Mutex::default(),
+            owed: Owed::default(),
             shared: Mutex::default(),
             seen: Mutex::default(),
             logged: watch::Sender::new(0),
@@ -228,21 +244,17 @@ impl Bridge {
     }
 
     /// Begins to carry for this owner.
-    pub(crate) fn carry_for(
-        self: &Arc<Self>,
-        owner: &Arc<Owner>,
-        runtime: &tokio::runtime::Handle,
-    ) {
+    pub(crate) fn carry_for(self: &Arc<Self>, owner: &Arc<Owner>) {
         if self.owner.set(Arc::downgrade(owner)).is_err() {
             return;
         }
-        runtime.spawn(Arc::clone(self).keep());
-        runtime.spawn(Arc::clone(self).listen_to_advisories());
-        runtime.spawn(Arc::clone(self).listen_to_requests());
-        runtime.spawn(Arc::clone(self).take_results());
-        runtime.spawn(Arc::clone(self).take_logs());
-        runtime.spawn(Arc::clone(self).serve_outputs());
-        runtime.spawn(Arc::clone(self).announce());
+        self.runtime.spawn(Arc::clone(self).keep());
+        self.runtime.spawn(Arc::clone(self).listen_to_advisories());
+        self.runtime.spawn(Arc::clone(self).listen_to_requests());
+        self.runtime.spawn(Arc::clone(self).take_results());
+        self.runtime.spawn(Arc::clone(self).take_logs());
+        self.runtime.spawn(Arc::clone(self).serve_outputs());
+        self.runtime.spawn(Arc::clone(self).announce());
     }
 
     fn owner(&self) -> Option<Arc<Owner>> {
@@ -264,15 +276,26 @@ impl Bridge {
         self.consumers.redelivered()
     }
 
-    /// How a native driver stands.
-    pub fn state_of(&self, driver: &str) -> NativeState {
-        let (pending, waiting) = self.outs.lock().of_driver(driver);
-        NativeState {
-            pending,
-            waiting,
-            seen_ms: self.seen.lock().get(driver).copied(),
-            ..self.consumers.state_of(driver)
+    /// Ends for good, with nothing out: nothing is read for this host until it is here again, and then from now on.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn leave(&self) -> Result<(), BridgeError> {
+        self.has_left.store(true, Ordering::Release);
+        let record = IdentityRecord {
+            since_ms: crate::clock::now_ms(),
+            ..self.identity.clone()
+        };
+        let batch = Batch::new().put(IDENTITY, encode(&record));
+        let revision = self.store.commit(batch).await?;
+        self.store.sync(revision).await?;
+        if self.connection.is_there() {
+            self.pay_owed().await;
+            self.read_no_more().await;
+            // What was said goes out before the connection does.
+            let _ = tokio::time::timeout(REQUEST_TIME_MAX, self.connection.client.flush()).await;
         }
+        Ok(())
     }
 
     fn saw(&self, driver: &str) {
@@ -296,6 +319,7 @@ async fn identity(store: &dyn Store) -> Result<IdentityRecord, BridgeError> {
     let record = IdentityRecord {
         host: Uuid::now_v7().simple().to_string(),
         key: random()?,
+        since_ms: crate::clock::now_ms(),
     };
     let batch = Batch::new()
         .expect_absent(IDENTITY)

@@ -110,6 +110,7 @@ pub struct Prepared {
     loaded: BTreeMap<String, Arc<Loaded>>,
     bridge: Option<Arc<Bridge>>,
     config: PathBuf,
+    is_served: bool,
     own: Own,
     is_kept: AtomicBool,
 }
@@ -180,11 +181,19 @@ pub fn prepare(
         bridge: places.bridge.cloned(),
         own: Own::new(state, entries, &config),
         config,
+        is_served: false,
         is_kept: AtomicBool::new(false),
     })
 }
 
 impl Prepared {
+    /// Of the drivers that the host serves, whose operator's file may be another when a run goes on.
+    #[must_use]
+    pub fn of_served(mut self, is_served: bool) -> Self {
+        self.is_served = is_served;
+        self
+    }
+
     /// The pipeline.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
@@ -212,6 +221,7 @@ impl Prepared {
                 .map(|(name, driver)| (name.clone(), driver.record()))
                 .collect(),
             config: self.config.clone(),
+            is_served: self.is_served,
             workspace: workspace.transpose()?,
             archive: order.archive,
             out_given: order.out.is_some(),

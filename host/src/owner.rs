@@ -12,6 +12,7 @@ mod held_up;
 mod metrics;
 mod order;
 mod registry;
+mod repeats;
 mod resume;
 mod resync;
 mod sweep;
@@ -39,6 +40,7 @@ use carried::Carried;
 use feed::Feeds;
 use metrics::Metrics;
 use parking_lot::Mutex;
+use repeats::Repeats;
 use resync::Tried;
 use std::io;
 use std::num::NonZero;
@@ -89,6 +91,7 @@ pub struct Owner {
     tried: Tried,
     feeds: Arc<Feeds>,
     turns: Turns,
+    repeats: Repeats,
     metrics: Arc<Metrics>,
     /// Told whenever a run is no longer under way.
     changes: watch::Sender<()>,
@@ -128,6 +131,7 @@ impl Owner {
             tried: Tried::default(),
             feeds: Arc::default(),
             turns: Turns::default(),
+            repeats: Repeats::default(),
             metrics,
             changes: watch::Sender::new(()),
             runtime: runtime.handle().clone(),
@@ -187,7 +191,7 @@ impl Owner {
         let connected = self.runtime.spawn(connect).await;
         let bridge = connected
             .unwrap_or_else(|_| Err(BridgeError::Settings("the thread was lost".to_owned())))?;
-        bridge.carry_for(self, &self.runtime);
+        bridge.carry_for(self);
         let _ = self.bridge.set(bridge);
         self.registry.reaches_natives();
         Ok(())

@@ -44,6 +44,9 @@ pub struct RunRecord {
     pub drivers: BTreeMap<String, DriverRecord>,
     /// The operator's file, read again when the run goes on; absolute.
     pub config: PathBuf,
+    /// Whether it takes the drivers that its host serves, by whichever operator's file the host has then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_served: bool,
     /// The directory that it works on; absolute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<PathBuf>,
@@ -159,6 +162,9 @@ pub struct DispatchRecord {
     pub stream_ms: i64,
     /// When the driver's consumer was made, by the broker's clock.
     pub consumer_ms: i64,
+    /// When the broker had taken it, by the host's clock.
+    #[serde(default)]
+    pub at_ms: u64,
     /// Whether other drivers of the run share it.
     #[serde(default)]
     pub shared: bool,

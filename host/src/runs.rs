@@ -516,13 +516,16 @@ fn opened_or_ended(
     }
 }
 
+/// The soonest that a driver may look again: one that says less would fill the history with its runs alone.
+const REQUEUE_MS_MIN: u64 = 1_000;
+
 /// When a run of the same resource is to begin by itself: that long after this one's success.
 pub fn resync_ms(run: &Run, requeue_after_ms: Option<u64>) -> Option<u64> {
     match run.head.phase {
         Phase::Ended {
             at_ms,
             end: End::Succeeded,
-        } => Some(at_ms.saturating_add(requeue_after_ms?)),
+        } => Some(at_ms.saturating_add(requeue_after_ms?.max(REQUEUE_MS_MIN))),
         Phase::Ended { .. } | Phase::Running { .. } | Phase::Cancelling { .. } => None,
     }
 }

@@ -54,10 +54,10 @@ pub fn measure(effort: Effort, table: &mut Table) {
     raw.one_at_a_time(200);
 
     alone(effort, table, &place, &up, &mut raw);
-    deep(effort, table, &up, &mut raw);
+    let per_second = deep(effort, table, &up, &mut raw);
     clients(effort, table, &up);
     drop(drivers);
-    waiting(effort, table, &nats, &up);
+    waiting(effort, table, &nats, &up, per_second);
 }
 
 fn alone(effort: Effort, table: &mut Table, place: &Place, up: &Up, raw: &mut Raw) {
@@ -108,7 +108,8 @@ fn alone(effort: Effort, table: &mut Table, place: &Place, up: &Up, raw: &mut Ra
     );
 }
 
-fn deep(effort: Effort, table: &mut Table, up: &Up, raw: &mut Raw) {
+/// How many steps a second.
+fn deep(effort: Effort, table: &mut Table, up: &Up, raw: &mut Raw) -> f64 {
     let count = effort.turns(20_000) as usize;
     let (mut bare, mut native) = (vec![], vec![]);
     for round in 0..3 {
@@ -124,6 +125,7 @@ fn deep(effort: Effort, table: &mut Table, up: &Up, raw: &mut Raw) {
         (bare, "raw loop"),
         Some(Goal::AtLeast(0.6)),
     );
+    native
 }
 
 fn clients(effort: Effort, table: &mut Table, up: &Up) {
@@ -141,8 +143,8 @@ fn clients(effort: Effort, table: &mut Table, up: &Up) {
     }
 }
 
-/// The drivers are away, and come back.
-fn waiting(effort: Effort, table: &mut Table, nats: &Nats, up: &Up) {
+/// The drivers are away, and come back; they make so many steps a second where they are not.
+fn waiting(effort: Effort, table: &mut Table, nats: &Nats, up: &Up, per_second: f64) {
     let count = effort.turns(WAITING as u32) as usize;
     let before = up.resident_bytes();
     let what = What::Submit {
@@ -176,10 +178,12 @@ fn waiting(effort: Effort, table: &mut Table, nats: &Nats, up: &Up) {
         "ms",
         Goal::AtMost(2_000.0),
     );
-    table.figure(
+    let against = format!("{DEPTH} at once");
+    table.ratio(
         "the same, steps a second until all have ended",
-        count as f64 / seconds,
-        "/s",
+        (count as f64 / seconds, "/s"),
+        (per_second, &against),
+        Some(Goal::AtLeast(0.8)),
     );
 }
 

@@ -90,7 +90,7 @@ func (d *driver) take(from jetstream.Msg) {
 	}
 	seen, names := r.Metadata.driverResults()
 	told := fields{
-		"subject": from.Subject(), "event": m.Event, "id": m.ID, "run": m.RunID, "resource": r.Name, "seen": seen,
+		"subject": from.Subject(), "event": m.Event, "id": m.ID, "run": m.RunID, "resource": r.Name, "spec": r.Spec, "seen": seen,
 		"metadata": r.Metadata, "headers": from.Headers(),
 	}
 	if received, err := from.Metadata(); err == nil {

@@ -203,21 +203,93 @@ fn a_driver_that_stands_twice_in_a_pipeline_is_told_apart() {
     assert_eq!(shown["steps"][2]["output"]["seen"], json!(["a", "b"]));
 }
 
+/// Both are begun before either has a driver, with specs of their own; the first ends while the second is there.
 #[test]
 fn two_runs_of_one_resource_do_not_mix_and_an_edit_does_not_reach_them() {
     if program().is_none() {
         return;
     }
     let (nats, _bench, up) = two();
-    let first = up.begin("thing");
-    let second = up.begin("thing");
+    let sized = |size: u32| {
+        let mut order = order("thing");
+        order["resource"]["spec"] = json!({"size": size});
+        id(&up.post("/runs", &order).is(201))
+    };
+    let runs = [sized(1), sized(2)];
     // The pipeline is another now: runs that were made keep theirs.
     up.line("line", json!([{"id": "only", "driver": "b"}]));
-    let _a = Go::driver(&nats, "a", &[]);
-    let _b = Go::driver(&nats, "b", &[]);
-    for run in [&first, &second] {
+    let mut a = Go::driver(&nats, "a", &[]);
+    let mut b = Go::driver(&nats, "b", &[]);
+    for (run, size) in runs.iter().zip(1_u32..) {
+        let (of_a, of_b) = (a.until("message"), b.until("message"));
+        for message in [&of_a, &of_b] {
+            assert_eq!(
+                (&message["run"], &message["spec"]),
+                (&json!(run), &json!({"size": size}))
+            );
+        }
+        assert_eq!(of_a["seen"], json!({}), "nothing of the run before");
+        let before: Vec<_> = of_b["seen"].as_object().unwrap().keys().collect();
+        assert_eq!(before, ["a", "say"]);
         let shown = up.succeeded(run);
         assert_eq!(shown["steps"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn answers_that_come_slowly_late_bare_or_large_are_taken_as_what_they_are() {
+    if program().is_none() {
+        return;
+    }
+    let (nats, _bench, up) = two();
+    let retry = json!({"max_attempts": 3, "backoff": "1ms"});
+    let only = |timeout: &str| {
+        up.line(
+            "line",
+            json!([{"id": "one", "driver": "a", "timeout": timeout, "retry": retry}]),
+        );
+    };
+    let attempts = |run: &str| {
+        let shown = up.ended(run);
+        let attempts = shown["steps"][0]["attempts"].as_array().unwrap().clone();
+        (shown, attempts)
+    };
+    only("1m");
+    for (mode, takes) in [("slow=50ms", 1), ("flaky=2", 3), ("large=100000", 1)] {
+        let _a = Go::driver(&nats, "a", &["-mode", mode]);
+        let (shown, attempts) = attempts(&up.begin(&mode.replace('=', "-")));
+        assert_eq!(shown["status"], "succeeded", "{mode}: {shown:#}");
+        assert_eq!(attempts.len(), takes, "{mode}: {shown:#}");
+    }
+    // Without the resource's metadata nothing tells which attempt it is to, but that there is one alone.
+    {
+        let _a = Go::driver(&nats, "a", &["-mode", "bare"]);
+        let (shown, attempts) = attempts(&up.begin("bare"));
+        assert_eq!(shown["status"], "succeeded", "{shown:#}");
+        assert_eq!(attempts[0]["fenced"], false, "{shown:#}");
+    }
+    // Too large an output is a failure with its name.
+    {
+        let _a = Go::driver(&nats, "a", &["-mode", "large=500000"]);
+        let (shown, _) = attempts(&up.begin("larger"));
+        assert_eq!(shown["failure"]["kind"], "limit", "{shown:#}");
+    }
+    // Each answer comes when its attempt is over: it is worth nothing, and says which attempt it was to.
+    only("1s");
+    let _a = Go::driver(&nats, "a", &["-mode", "late=1500ms"]);
+    let run = up.begin("late");
+    let (shown, attempts) = attempts(&run);
+    assert_eq!(shown["failure"]["kind"], "attempt_timeout", "{shown:#}");
+    assert_eq!(attempts.len(), 3);
+    let path = format!("/runs/{run}");
+    let shown = up.until(&path, |run| {
+        run["ignored"]
+            .as_array()
+            .is_some_and(|them| them.len() == 3)
+    });
+    for ignored in shown["ignored"].as_array().unwrap() {
+        let reason = ignored["reason"].as_str().unwrap();
+        assert!(reason.contains("of step `one` is not open"), "{reason}");
     }
 }
 

@@ -40,9 +40,11 @@ fn every_example_comes_to_what_it_expects() {
 /// Runs an example twice, and compares what both come to with what it expects.
 fn check(folder: &Path) {
     let state = tempfile::tempdir().unwrap();
-    for _ in 0..2 {
+    for nth in 0..2 {
+        let published = state.path().join(format!("published-{nth}"));
         let output = Command::new(folder.join("run"))
             .env("BELT", env!("CARGO_BIN_EXE_belt"))
+            .env("PUBLISHED", &published)
             .args(["-o", "json", "--state"])
             .arg(state.path())
             .output()
@@ -57,6 +59,9 @@ fn check(folder: &Path) {
         }
         if folder.ends_with("both-ways") {
             check_both_ways(&run);
+        }
+        if folder.ends_with("mixed-ci") {
+            check_mixed_ci(&run, &published);
         }
     }
 }
@@ -79,6 +84,22 @@ fn check_supply_chain(run: &Value, out: &Path) {
     assert_eq!(run["steps"][1]["output"]["counts"]["deny"], 0);
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("Beltline: supply chain") && page.contains(&components.to_string()));
+}
+
+/// What was built and judged was published, and nothing else.
+fn check_mixed_ci(run: &Value, published: &Path) {
+    let entries = fs::read_dir(published).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["libtitlecase.so", "sbom.cdx.json"]);
+    assert_eq!(run["steps"][4]["output"]["files"], json!(names));
+    let library = fs::read(published.join("libtitlecase.so")).unwrap();
+    assert!(library.starts_with(b"\x7fELF"));
+    let bill = fs::read(published.join("sbom.cdx.json")).unwrap();
+    let bill: Value = serde_json::from_slice(&bill).unwrap();
+    let components = bill["components"].as_array().unwrap().len();
+    assert_eq!(run["steps"][2]["output"]["components"], components);
 }
 
 /// One source, in two places, comes to the same, and each saw what came before it.

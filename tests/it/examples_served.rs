@@ -47,9 +47,13 @@ fn check(folder: &Path) {
     let readme = folder.join("README.md");
     let bench = Bench::new(&[]);
     let up = shown(&readme, "belt up ");
+    let up = up.replace(" --state STATE", "");
     let up = format!("{up} --listen 127.0.0.1:0 --state $STATE");
     let up = Up::of(&bench, Live::start(command(&bench, &up)));
     let run = shown(&readme, "belt run --server ").replace(SHOWN, &up.url());
+    let work = bench.path("work");
+    fs::create_dir_all(&work).unwrap();
+    let run = run.replace("DIR", &work.display().to_string());
     let mut run = Live::start(command(&bench, &run));
     // It names the run that the server has made of it; one that is refused ends with the reason.
     run.until(" · ");

@@ -4,6 +4,7 @@
 
 mod belt;
 mod live;
+mod load;
 
 mod address_space;
 mod anew;
@@ -67,6 +68,7 @@ mod up_catalog;
 mod up_docs;
 mod up_drivers;
 mod up_drivers_limits;
+mod up_durable;
 mod up_events;
 mod up_found;
 mod up_guard;

@@ -1,8 +1,9 @@
 //! Answers that are lost, repeated, late, forged, or none at all.
 
 use crate::belt::Bench;
-use crate::nats::{Handed, Nats, Puppet, bench};
+use crate::nats::{Handed, Nats, Puppet, bench, until_consumer, wait};
 use crate::up::{Up, id, order};
+use async_nats::jetstream::stream::Config;
 use serde_json::{Value, json};
 
 /// One step of driver `a`, which has it.
@@ -93,6 +94,33 @@ fn what_is_not_the_answer_is_written_down_and_changes_nothing() {
     );
 }
 
+/// Somebody deletes the consumer by which the host reads answers: it goes on where it was, and what it has taken comes no second
+/// time.
+#[test]
+fn a_host_whose_consumer_is_deleted_goes_on_after_the_last_answer() {
+    let (nats, _bench, up, driver, handed, run) = handed("");
+    driver.succeed(&handed, json!(1));
+    up.succeeded(&run);
+    let jetstream = nats.jetstream();
+    let deleted = wait(async {
+        let stream = jetstream.get_stream("pipeline-engine").await.unwrap();
+        let mut names = stream.consumer_names();
+        let name = futures::StreamExt::next(&mut names).await.unwrap().unwrap();
+        stream.delete_consumer(&name).await.unwrap();
+        name
+    });
+    let mut driver = driver;
+    let second = up.begin("second");
+    let handed = driver.next();
+    driver.succeed(&handed, json!(2));
+    up.succeeded(&second);
+    until_consumer(&nats, "pipeline-engine", &deleted, |info| {
+        info.num_pending == 0 && info.num_ack_pending == 0
+    });
+    let shown = up.get(&format!("/runs/{run}")).is(200);
+    assert!(shown.get("ignored").is_none(), "{shown:#}");
+}
+
 #[test]
 fn an_answer_of_one_run_is_none_of_another() {
     let (_nats, _bench, up, mut driver, first, run) = handed("");
@@ -156,6 +184,63 @@ fn one_that_names_no_attempt_is_not_taken_where_its_driver_had_others_in_the_run
     assert_eq!(up.succeeded(&run)["steps"][1]["output"], 2);
 }
 
+/// The second attempt is open and not with its driver yet: what comes without a name is to the first.
+#[test]
+fn one_that_names_no_attempt_is_not_taken_while_the_attempt_is_not_with_its_driver() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", "")]);
+    let up = nats.up(&bench);
+    let retry = json!({"max_attempts": 2, "backoff": "1ms"});
+    up.line(
+        "line",
+        json!([{"id": "s", "driver": "a", "timeout": "1s", "retry": retry}]),
+    );
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = up.begin("thing");
+    let first = driver.next();
+    // From now on the stream takes no messages.
+    let jetstream = nats.jetstream();
+    let stream = wait(jetstream.get_stream("messages")).unwrap();
+    let before = stream.cached_info().config.clone();
+    let closed = Config {
+        max_message_size: 1,
+        ..before.clone()
+    };
+    wait(jetstream.update_stream(closed)).unwrap();
+    let path = format!("/runs/{run}");
+    up.until(&path, |run| {
+        let attempts = run["steps"][0]["attempts"].as_array();
+        attempts.is_some_and(|attempts| attempts.len() == 2)
+    });
+    // Why it waits stands in its log.
+    let lines = up.until(&format!("{path}/logs"), |lines| {
+        lines.as_array().is_some_and(|lines| !lines.is_empty())
+    });
+    let said = lines[0]["message"].as_str().unwrap();
+    assert!(
+        said.starts_with("it is not with driver `a` yet: NATS does not take a message on")
+            && said.contains("maximum"),
+        "{said}"
+    );
+    let mut bare = driver.result(&first, good(json!("first")));
+    for field in ["token", "step_id", "attempt"] {
+        bare.as_object_mut().unwrap().remove(field);
+    }
+    driver.publish(&bare);
+    let reasons = ignored(&up, &run, 1);
+    assert_eq!(
+        reasons,
+        ["it may be older than the attempt, and does not say which it is of"]
+    );
+    wait(jetstream.update_stream(before)).unwrap();
+    let second = driver.next();
+    assert_eq!(second.body["attempt"], 2);
+    driver.succeed(&second, json!("second"));
+    assert_eq!(up.succeeded(&run)["steps"][0]["output"], "second");
+    let lines = up.get(&format!("{path}/logs")).is(200);
+    assert_eq!(lines.as_array().unwrap().len(), 1, "said once: {lines:#}");
+}
+
 #[test]
 fn one_that_echoes_the_resource_is_fenced_by_it() {
     let (_nats, _bench, up, driver, handed, run) =
@@ -203,16 +288,16 @@ fn of_a_driver_with_two_steps_an_old_answer_without_a_token_does_not_end_the_sec
 
 #[test]
 fn an_output_that_is_too_large_fails_the_step_by_name() {
-    let nats = Nats::of("current", "max_payload: 4MB");
+    let nats = Nats::of("current", "max_payload: 16MB");
     let bench = bench(&[], &[("a", "")]);
     let up = nats.up(&bench);
     up.line("line", json!([{"id": "s", "driver": "a"}]));
     let mut driver = Puppet::attach(&nats, "a");
     let run = id(&up.post("/runs", &order("thing")).is(201));
     let handed = driver.next();
-    // 2 MB are not even read: whose it is cannot be known.
+    // 9 MB are not even read: whose it is cannot be known.
+    driver.publish(&driver.result(&handed, good(json!("x".repeat(9 << 20)))));
     driver.publish(&driver.result(&handed, good(json!("x".repeat(2 << 20)))));
-    driver.publish(&driver.result(&handed, good(json!("x".repeat(300 << 10)))));
     let shown = up.ended(&run);
     assert_eq!(shown["failure"]["kind"], "limit", "{shown:#}");
     let reason = shown["failure"]["reason"].as_str().unwrap();
@@ -220,6 +305,29 @@ fn an_output_that_is_too_large_fails_the_step_by_name() {
         reason.contains("over its output limit of 262144 bytes"),
         "{reason}"
     );
+}
+
+/// A driver of Conveyor's sends back the resource, and in it what all before it have left.
+#[test]
+fn an_answer_may_bring_back_all_that_was_answered_before() {
+    let nats = Nats::of("current", "max_payload: 8MB");
+    let names = ["a", "b", "c", "d", "e"];
+    let conveyor = ", wire: conveyor, kinds: [app]";
+    let bench = bench(&[], &names.map(|name| (name, conveyor)));
+    let up = nats.up(&bench);
+    let steps = names.map(|name| json!({"id": name, "driver": name}));
+    up.line("line", json!(steps));
+    let run = up.begin("thing");
+    for name in names {
+        let mut driver = Puppet::attach(&nats, name);
+        let handed = driver.next();
+        let payload = handed.body["payload"].as_str().unwrap();
+        let mut echoed = driver.result(&handed, good(json!("x".repeat(250 << 10))));
+        echoed["resource"] = serde_json::from_str(payload).unwrap();
+        driver.publish(&echoed);
+        wait(handed.message.double_ack()).unwrap();
+    }
+    up.succeeded(&run);
 }
 
 #[test]
@@ -333,6 +441,33 @@ fn steps_that_ran_here_are_told_on_the_broker_too() {
     let shown = up.get(&format!("/runs/{run}")).is(200);
     assert_eq!(told["driverresult"]["data"], shown["steps"][0]["output"]);
     assert!(shown.get("ignored").is_none());
+}
+
+/// By the time that they are told, the step is in its next attempt, or over.
+#[test]
+fn each_attempt_that_ran_here_is_told_as_it_ended() {
+    let nats = Nats::start();
+    let bench = bench(&["fail"], &[("a", "")]);
+    let up = nats.up(&bench);
+    let retry = json!({"max_attempts": 3, "backoff": "1ms"});
+    let with = json!({"kind": "retryable", "reason": "not yet", "before_attempt": 3});
+    up.line(
+        "line",
+        json!([{"id": "s", "driver": "fail", "with": with, "retry": retry}]),
+    );
+    let mut watched = nats.subscribe("pipelines.driver.result");
+    up.begin("thing");
+    for attempt in 1..=3 {
+        let message = crate::nats::wait(futures::StreamExt::next(&mut watched)).unwrap();
+        let told: Value = serde_json::from_slice(&message.payload).unwrap();
+        let outcome = &told["driverresult"];
+        assert_eq!(told["attempt"], attempt, "{told:#}");
+        assert_eq!(outcome["success"], attempt == 3, "{told:#}");
+        let failure = json!((attempt < 3).then_some("retryable"));
+        assert_eq!(outcome["failure"], failure, "{told:#}");
+        let data = json!((attempt == 3).then_some(3));
+        assert_eq!(outcome["data"]["attempt"], data, "{told:#}");
+    }
 }
 
 #[test]

@@ -5,13 +5,15 @@ use crate::live::Live;
 use crate::nats::{Nats, Puppet, bench, consumer_config, jetstream, server_file, wait};
 use crate::program::{Program, Traces};
 use crate::up::{Up, id, order, up};
-use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::stream::{Config, RetentionPolicy};
-use rustix::process::{Pid, Signal, kill_process};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull, push};
+use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
+use futures::StreamExt;
+use rustix::process::{Pid, Signal, getpgid, kill_process};
 use serde_json::{Value, json};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 fn over(bench: &Bench, nats: &str) -> Command {
     bench.command(&up(&["--nats", nats]))
@@ -47,35 +49,140 @@ fn a_stream_that_others_made_otherwise_is_refused_by_name() {
 }
 
 #[test]
+fn a_stream_that_would_lose_something_is_refused_by_name() {
+    let results = || Config {
+        name: "pipeline-engine".to_owned(),
+        subjects: vec!["pipelines.>".to_owned()],
+        ..Config::default()
+    };
+    let no_ack = Config {
+        no_ack: true,
+        ..results()
+    };
+    let memory = Config {
+        storage: StorageType::Memory,
+        ..results()
+    };
+    let deny_delete = Config {
+        deny_delete: true,
+        ..results()
+    };
+    let bench = bench(&[], &[]);
+    let messages = || Config {
+        name: "messages".to_owned(),
+        subjects: vec!["resources.>".to_owned()],
+        retention: RetentionPolicy::Interest,
+        ..Config::default()
+    };
+    let ages = Config {
+        max_age: Duration::from_secs(60),
+        ..messages()
+    };
+    let one_each = Config {
+        max_messages_per_subject: 1,
+        ..messages()
+    };
+    let full = Config {
+        max_messages: 10,
+        ..messages()
+    };
+    for (config, why) in [
+        (ages, "drops what waits too long (`max_age`)"),
+        (
+            one_each,
+            "drops what waits for what comes after (`max_msgs_per_subject`)",
+        ),
+        (full, "drops what waits where it is full (`discard: old`)"),
+        (no_ack, "acknowledges nothing"),
+        (memory, "is kept in memory alone"),
+        (deny_delete, "lets no message be deleted"),
+    ] {
+        let nats = Nats::start();
+        let name = config.name.clone();
+        wait(nats.jetstream().create_stream(config)).unwrap();
+        let said = refused(&bench, &nats.url(), 4);
+        let named = format!("stream `{name}` on the broker {why}");
+        assert!(said.contains(&named), "{said}");
+    }
+    // A stream is sealed once it is there.
+    let nats = Nats::start();
+    wait(nats.jetstream().create_stream(results())).unwrap();
+    let sealed = Config {
+        sealed: true,
+        ..results()
+    };
+    wait(nats.jetstream().update_stream(sealed)).unwrap();
+    let said = refused(&bench, &nats.url(), 4);
+    assert!(said.contains("is sealed; remove it"), "{said}");
+}
+
+#[test]
 fn a_consumer_that_others_made_otherwise_is_named_and_its_steps_wait() {
     let nats = Nats::start();
-    let bench = bench(&[], &[("a", "")]);
+    let names = ["a", "b", "c", "d", "e"];
+    let bench = bench(&[], &names.map(|name| (name, "")));
     let jetstream = nats.jetstream();
+    let subjects = ["resources.>", "events.>", "drivers.>"].map(str::to_owned);
+    let subjects = subjects.into_iter();
+    let own = names.iter().map(|name| format!("{name}.resources.*"));
     let config = Config {
         name: "messages".to_owned(),
-        subjects: ["resources.>", "events.>", "drivers.>", "a.resources.*"]
-            .map(str::to_owned)
-            .into(),
+        subjects: subjects.chain(own).collect(),
         retention: RetentionPolicy::Interest,
         ..Config::default()
     };
     wait(jetstream.create_stream(config)).unwrap();
-    let consumer = pull::Config {
-        durable_name: Some("a".to_owned()),
-        ack_policy: AckPolicy::None,
-        filter_subject: "a.resources.*".to_owned(),
+    let pulled = |name: &str| pull::Config {
+        durable_name: Some(name.to_owned()),
+        ack_policy: AckPolicy::Explicit,
+        filter_subject: format!("{name}.resources.*"),
+        inactive_threshold: Duration::from_secs(365 * 24 * 60 * 60),
         ..pull::Config::default()
     };
-    wait(jetstream.create_consumer_on_stream(consumer, "messages")).unwrap();
+    let unacknowledged = pull::Config {
+        ack_policy: AckPolicy::None,
+        ..pulled("a")
+    };
+    let headers = pull::Config {
+        headers_only: true,
+        ..pulled("b")
+    };
+    let new = pull::Config {
+        deliver_policy: DeliverPolicy::New,
+        ..pulled("c")
+    };
+    let greedy = pull::Config {
+        filter_subject: String::new(),
+        filter_subjects: vec!["d.resources.*".to_owned(), "a.resources.*".to_owned()],
+        ..pulled("d")
+    };
+    for config in [unacknowledged, headers, new, greedy] {
+        wait(jetstream.create_consumer_on_stream(config, "messages")).unwrap();
+    }
+    let pushed = push::Config {
+        durable_name: Some("e".to_owned()),
+        deliver_subject: "somewhere".to_owned(),
+        ack_policy: AckPolicy::Explicit,
+        filter_subject: "e.resources.*".to_owned(),
+        ..push::Config::default()
+    };
+    wait(jetstream.create_consumer_on_stream(pushed, "messages")).unwrap();
     let up = nats.up(&bench);
+    for (name, why) in [
+        ("a", "does not wait for each acknowledgement"),
+        ("b", "delivers headers alone"),
+        ("c", "does not deliver everything from the first message on"),
+        ("d", "takes messages of others"),
+        ("e", "pushes, and has to be pulled from"),
+    ] {
+        let path = format!("/drivers/{name}");
+        let driver = up.until(&path, |driver| driver["trouble"].is_string());
+        let trouble = driver["trouble"].as_str().unwrap();
+        let named = format!("consumer `{name}` on the broker {why}");
+        assert!(trouble.contains(&named), "{trouble}");
+    }
     up.line("line", json!([{"id": "s", "driver": "a"}]));
     let run = id(&up.post("/runs", &order("thing")).is(201));
-    let driver = up.until("/drivers/a", |driver| driver["trouble"].is_string());
-    let trouble = driver["trouble"].as_str().unwrap();
-    assert!(
-        trouble.contains("consumer `a` on the broker does not wait for each acknowledgement"),
-        "{trouble}"
-    );
     assert_eq!(up.get(&format!("/runs/{run}")).is(200)["status"], "waiting");
     // Mended, it goes on.
     wait(jetstream.delete_consumer_from_stream("a", "messages")).unwrap();
@@ -156,6 +263,43 @@ fn what_a_driver_of_conveyors_does_to_its_consumer_is_mended() {
     assert_eq!(up.ended(&run)["status"], "succeeded");
 }
 
+/// One that ends for good leaves nothing on the broker that grows; one that begins does not read what others have said all day.
+#[test]
+fn a_host_reads_from_its_beginning_to_its_end() {
+    let nats = Nats::start();
+    let bench = bench(&["say"], &[("a", "")]);
+    bench.pipeline("", &["{driver: say}"]);
+    let readers = || {
+        let jetstream = nats.jetstream();
+        wait(async {
+            let stream = jetstream.get_stream("pipeline-engine").await.unwrap();
+            let mut found = Vec::new();
+            let mut all = stream.consumers();
+            while let Some(Ok(info)) = all.next().await {
+                found.push(info);
+            }
+            found
+        })
+    };
+    let said = bench.run(&["--nats", &nats.url()]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(readers().is_empty());
+    let up = nats.up(&bench);
+    up.get("/health").is(200);
+    let reader = loop {
+        if let Some(reader) = readers().pop() {
+            break reader;
+        }
+    };
+    assert!(
+        matches!(
+            reader.config.deliver_policy,
+            DeliverPolicy::ByStartTime { .. }
+        ),
+        "{reader:?}"
+    );
+}
+
 /// `belt up` with a server of its own.
 fn spawning(bench: &Bench) -> Up {
     let path = server_file("current");
@@ -175,6 +319,9 @@ fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
     let url = bench.read("state/nats/url");
     let pid = || bench.read("state/nats/pid");
     let first = pid();
+    // A Ctrl-C at the terminal reaches all processes of a group, and is for the host.
+    let group = |pid: &str| getpgid(Pid::from_raw(pid.trim().parse().unwrap())).unwrap();
+    assert_ne!(group(&first), group(&up.pid().to_string()));
     up.line("line", json!([{"id": "s", "driver": "a"}]));
     let run = id(&up.post("/runs", &order("thing")).is(201));
     up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
@@ -260,7 +407,7 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
             "{{user: {driver}, password: p, permissions: {{
               publish: {{allow: [\"$JS.API.CONSUMER.INFO.messages.{driver}\", \"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\", \"$JS.ACK.messages.{driver}.>\",
                 \"pipelines.driver.result\", \"logs.*\", \"live.logs.*.{driver}\"]}},
-              subscribe: {{allow: [\"_INBOX_{driver}.>\", \"live.cancel.*\"]}}}}}}"
+              subscribe: {{allow: [\"_INBOX_{driver}.>\", \"live.cancel.*\", \"live.present.{driver}\"]}}, allow_responses: true}}}}"
         )
     };
     let users = format!(
@@ -301,6 +448,7 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
     let url = nats.url().replace("//", "//b:p@");
     let program = Program::tester(&bench, "b", &["--nats", &url]);
     program.says("listens");
+    up.until("/drivers/b", |driver| driver["native"]["connected"] == 1);
     up.line(
         "line",
         json!([{"id": "s", "driver": "b", "with": traces.with()}]),

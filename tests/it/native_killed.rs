@@ -2,7 +2,9 @@
 //! proxy holds that moment.
 
 use crate::belt::Bench;
+use crate::load::{ended_right, loaded, replayed};
 use crate::nats::{Handed, Nats, PATIENCE, Puppet, bench, until_consumer, wait};
+use crate::program::Program;
 use crate::proxy::{Proxy, Then};
 use crate::up::Up;
 use serde_json::{Value, json};
@@ -125,6 +127,46 @@ fn between_the_save_of_an_answer_and_its_acknowledgement() {
     let shown = up.get(&format!("/runs/{run}")).is(200);
     let reason = &shown["ignored"][0]["reason"];
     assert_eq!(reason, "attempt 1 of step `one` is not open", "{shown:#}");
+}
+
+/// Under load, once by itself and once together with the broker: whatever was acknowledged ends right, each step by its one attempt.
+#[test]
+fn at_any_moment_under_load_with_the_broker_or_without() {
+    let mut nats = Nats::start();
+    let names = ["a", "b", "c"];
+    let bench = bench(&[], &names.map(|name| (name, "")));
+    let mut up = nats.up(&bench);
+    up.line(
+        "line",
+        json!([{"id": "a", "driver": "a"}, {"id": "b", "driver": "b"},
+            {"id": "c", "driver": "c", "with": {"output_of": "b"}}]),
+    );
+    let url = nats.url();
+    let _drivers = names.map(|name| {
+        let program = Program::tester(&bench, name, &["--nats", &url, "--concurrency", "16"]);
+        program.says("listens");
+        program
+    });
+    for is_broker_too in [false, true] {
+        let submits = loaded(up, u32::from(is_broker_too), |up| {
+            if is_broker_too {
+                nats.kill();
+            }
+            up.kill();
+        });
+        if is_broker_too {
+            nats.again();
+        }
+        up = nats.up(&bench);
+        let cut_off = submits.iter().filter(|submit| submit.answer.is_none());
+        assert!(cut_off.count() > 0, "nothing was under way");
+        ended_right(&up, &replayed(&up, &submits), |steps| {
+            assert_eq!(steps[2]["output"]["had"], steps[1]["output"]);
+            for step in steps {
+                assert_eq!(step["attempts"].as_array().unwrap().len(), 1, "{step:#}");
+            }
+        });
+    }
 }
 
 /// The one consumer of answers.

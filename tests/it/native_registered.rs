@@ -1,6 +1,7 @@
 //! Native drivers as clients register them and see them.
 
 use crate::nats::{Nats, Puppet, bench};
+use crate::program::{Program, Traces};
 use crate::up::{id, order};
 use serde_json::json;
 
@@ -61,6 +62,11 @@ fn the_list_says_who_is_there_and_what_waits() {
         (&shown["native"]["connected"], &shown["native"]["pending"]),
         (&json!(0), &json!(1))
     );
+    let said = bench.belt(&["drivers", "list", "--state", "state"]);
+    assert!(
+        said.stdout.contains("0 connected, 1 pending, not seen yet"),
+        "{said:?}"
+    );
     let metrics = up.get("/metrics").text();
     assert!(
         metrics.contains("beltline_native_steps_waiting 1"),
@@ -75,9 +81,64 @@ fn the_list_says_who_is_there_and_what_waits() {
     up.ended(&run);
     let shown = up.until(path, |driver| driver["native"]["pending"] == 0);
     assert!(shown["native"]["last_seen"].is_string());
-    let said = bench.belt(&["drivers", "list", "--state", "state"]);
-    assert_eq!(said.code, 0, "{said:?}");
-    for part in ["a ", "native", "1 connected", "say", "wasm"] {
-        assert!(said.stdout.contains(part), "{said:?}");
-    }
+    let listed = || {
+        let said = bench.belt(&["drivers", "list", "--state", "state"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        let mut lines = said.stdout.lines();
+        let heads = ["DRIVER", "KINDS", "PLACEMENT", "STATUS"];
+        let head: Vec<_> = lines.next().unwrap().split_whitespace().collect();
+        assert_eq!(head, heads);
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        lines.map(words).collect::<Vec<_>>()
+    };
+    let seen = shown["native"]["last_seen"].as_str().unwrap();
+    let [a, say] = listed().try_into().unwrap();
+    assert_eq!(
+        a,
+        format!("a app native ready 1 connected, 0 pending, last seen {seen}")
+    );
+    assert!(say.starts_with("say any wasm ready "), "{say}");
+    up.begin("other");
+    up.until(path, |driver| driver["native"]["pending"] == 1);
+    assert!(listed()[0].contains("1 connected, 1 pending"));
+}
+
+/// Each program has several requests for messages open, or none where it works; it is one all the same.
+#[test]
+fn programs_are_counted_as_they_come_work_and_go() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("a", ", kinds: [app]")]);
+    let up = nats.up(&bench);
+    let connected = |count: usize| {
+        up.until("/drivers/a", |driver| {
+            driver["native"]["connected"] == count
+        });
+    };
+    connected(0);
+    let url = nats.url();
+    let start = |concurrency: &str| {
+        let args = ["--nats", &url, "--concurrency", concurrency];
+        let program = Program::tester(&bench, "a", &args);
+        program.says("listens");
+        program
+    };
+    let several = start("4");
+    connected(1);
+    let one = start("1");
+    connected(2);
+    several.kill();
+    connected(1);
+    let traces = Traces(&bench);
+    up.line(
+        "line",
+        json!([{"id": "s", "driver": "a", "with": traces.with()}]),
+    );
+    let run = up.begin("thing");
+    up.until(&format!("/runs/{run}"), |run| run["status"] == "running");
+    connected(1);
+    traces.release("before");
+    traces.release("after");
+    up.succeeded(&run);
+    one.kill();
+    connected(0);
 }

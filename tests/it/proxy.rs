@@ -31,6 +31,9 @@ struct How {
     is_deaf: AtomicBool,
     /// The same of what comes back alone.
     is_mute: AtomicBool,
+    /// How many connections were accepted, and how many of the first of these are half open.
+    accepted: AtomicU64,
+    stranded: AtomicU64,
     watch: Mutex<Option<Watch>>,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -60,12 +63,13 @@ impl Proxy {
                 let (Ok(near), Ok(far)) = (near, TcpStream::connect(("127.0.0.1", port))) else {
                     continue;
                 };
+                let nth = 1 + shared.accepted.fetch_add(1, Ordering::Relaxed);
                 let both = [(&near, &far, true), (&far, &near, false)];
                 for (from, to, is_out) in both {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     shared.open.lock().unwrap().push(from.try_clone().unwrap());
                     let how = Arc::clone(&shared);
-                    thread::spawn(move || carry(from, to, is_out, &how));
+                    thread::spawn(move || carry(from, to, is_out, nth, &how));
                 }
             }
         });
@@ -84,6 +88,12 @@ impl Proxy {
     /// Half open: both ends are there, and nothing comes through.
     pub fn deafen(&self, is_deaf: bool) {
         self.how.is_deaf.store(is_deaf, Ordering::Relaxed);
+    }
+
+    /// Whoever is connected is half open from now on; whoever comes is let through.
+    pub fn strand(&self) {
+        let accepted = self.how.accepted.load(Ordering::Relaxed);
+        self.how.stranded.store(accepted, Ordering::Relaxed);
     }
 
     /// What is asked comes through, and no answer.
@@ -123,7 +133,7 @@ impl How {
 /// Of what went out so much is looked at again: words may come in two pieces.
 const TAIL: usize = 256;
 
-fn carry(mut from: TcpStream, mut to: TcpStream, is_out: bool, how: &How) {
+fn carry(mut from: TcpStream, mut to: TcpStream, is_out: bool, nth: u64, how: &How) {
     let mut buffer = [0; 64 << 10];
     let mut out = Vec::new();
     while let Ok(read) = from.read(&mut buffer) {
@@ -146,7 +156,8 @@ fn carry(mut from: TcpStream, mut to: TcpStream, is_out: bool, how: &How) {
             }
         }
         let is_mute = !is_out && how.is_mute.load(Ordering::Relaxed);
-        if is_mute || how.is_deaf.load(Ordering::Relaxed) {
+        let is_stranded = nth <= how.stranded.load(Ordering::Relaxed);
+        if is_mute || is_stranded || how.is_deaf.load(Ordering::Relaxed) {
             continue;
         }
         if to.write_all(&buffer[..read]).is_err() {

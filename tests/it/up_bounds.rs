@@ -1,12 +1,14 @@
 //! A host that is full: of runs that have not ended, of runs that have, and of bytes on its disk.
 
 use crate::belt::{Bench, guest};
+use crate::live::Live;
 use crate::state_disk::Disk;
 use crate::up::{Up, id};
 use beltline::clock;
 use serde_json::json;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 fn bench(more: &str, guests: &[&str]) -> Bench {
     let bench = Bench::new(&[]);
@@ -219,4 +221,39 @@ fn an_upload_that_no_run_was_made_of_goes_at_last_and_one_that_was_promised_stay
     up.until("/health", |_| gone());
     assert!(kept.exists());
     assert_eq!(up.terminate().code, 0);
+}
+
+/// Clients that only connect take no files from the runs, nor the way in from whoever is on the same machine.
+#[test]
+fn idle_connections_leave_files_for_runs_and_places_for_the_socket() {
+    let bench = bench("", &["echo", "say"]);
+    let mut few = Command::new("bash");
+    few.args([
+        "-c",
+        "ulimit -n 256; exec \"$@\"",
+        "bash",
+        env!("CARGO_BIN_EXE_belt"),
+    ]);
+    few.args(crate::up::up(&[])).current_dir(bench.path(""));
+    few.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    let up = Up::of(&bench, Live::start(few));
+    up.line("line", json!([{"driver": "say"}, {"driver": "echo"}]));
+    up.ready("echo");
+    let idle: Vec<_> = (0..400).map(|_| up.connect()).collect();
+    let mut connection = up.connect_locally();
+    for nth in 0..10 {
+        let body = json!({"resource": {"name": format!("thing-{nth}"), "resource": "app", "pipeline": "line", "spec": {}}});
+        let body = body.to_string();
+        let run = connection
+            .ask("POST", "/runs?wait=60s", &[], body.as_bytes())
+            .is(201);
+        assert_eq!(run["status"], "succeeded", "{run:#}");
+        let path = format!("/runs/{}/logs", id(&run));
+        let lines = connection.ask("GET", &path, &[], b"").is(200);
+        assert!(
+            !lines.as_array().unwrap().is_empty(),
+            "its log could not be written"
+        );
+    }
+    drop(idle);
 }

@@ -3,18 +3,12 @@
 //! `BELTLINE_KILLS` says how often it is killed (default 5).
 
 use crate::belt::{Bench, guest};
-use crate::http::Connection;
+use crate::load::{ended_right, loaded, replayed};
 use crate::up::{Up, id};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
-use std::{env, thread};
-
-const CLIENTS: usize = 8;
-/// Acknowledged submits after which the host is ended, while more are under way.
-const SUBMITS: usize = 200;
+use std::env;
 
 /// A pipeline whose last step reads what came before it, and no driver of which has folders.
 fn bench() -> Bench {
@@ -28,120 +22,6 @@ fn bench() -> Bench {
         format!("drivers:\n  echo: {{path: {echo}}}\n  say: {{path: {say}}}\n"),
     );
     bench
-}
-
-/// A request, and what it was answered with.
-#[derive(Debug, Clone)]
-struct Submit {
-    path: &'static str,
-    key: String,
-    body: String,
-    /// None where the host was gone before it answered.
-    answer: Option<Value>,
-}
-
-impl Submit {
-    /// Of a resource that others submit as well, or of one of its own that is made with it.
-    fn new(client: usize, round: u32, nth: usize) -> Self {
-        let resource = |name: String| json!({"name": name, "resource": "app", "pipeline": "line", "spec": {"size": nth}});
-        let (path, body) = match nth % 3 {
-            0 => (
-                "/resources",
-                resource(format!("own-{round}-{client}-{nth}")),
-            ),
-            _ => (
-                "/runs",
-                json!({"resource": resource(format!("thing-{}", nth % 20))}),
-            ),
-        };
-        Submit {
-            path,
-            key: format!("{round}-{client}-{nth}"),
-            body: body.to_string(),
-            answer: None,
-        }
-    }
-
-    /// Sends it; `None` where the host is gone, or about to go.
-    fn send(&self, connection: &mut Connection) -> Option<Value> {
-        let Submit {
-            path, key, body, ..
-        } = self;
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        connection.write(head.as_bytes()).ok()?;
-        let answer = connection.answer().ok()?;
-        // While it drains it says that it does.
-        (answer.status != 503).then(|| answer.is(201))
-    }
-}
-
-/// Submits until the host is gone, and tells of each.
-fn submit(mut connection: Connection, client: usize, round: u32, tell: &Sender<Submit>) {
-    for nth in 0.. {
-        let mut submit = Submit::new(client, round, nth);
-        submit.answer = submit.send(&mut connection);
-        let is_gone = submit.answer.is_none();
-        if tell.send(submit).is_err() || is_gone {
-            return;
-        }
-    }
-}
-
-/// Loads a host, has it ended after so many submits, and returns all of them.
-fn loaded(up: Up, round: u32, end: impl FnOnce(Up)) -> Vec<Submit> {
-    let (tell, told) = channel();
-    let up = Mutex::new(Some(up));
-    thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let connection = up.lock().unwrap().as_ref().unwrap().connect_locally();
-            let tell = tell.clone();
-            scope.spawn(move || submit(connection, client, round, &tell));
-        }
-        drop(tell);
-        let mut submits: Vec<_> = (0..SUBMITS).map(|_| told.recv().unwrap()).collect();
-        end(up.lock().unwrap().take().unwrap());
-        submits.extend(told.iter());
-        submits
-    })
-}
-
-/// The runs of these submits. Each is sent again: one that was answered has the same answer, one that was under way
-/// when the host ended has one now, and the same one after.
-fn replayed(up: &Up, submits: &[Submit]) -> BTreeSet<String> {
-    let mut connection = up.connect_locally();
-    let mut runs = BTreeSet::new();
-    for submit in submits {
-        let again = submit.send(&mut connection).unwrap();
-        let before = submit.answer.clone();
-        let before = before.unwrap_or_else(|| submit.send(&mut connection).unwrap());
-        assert_eq!(before, again, "{submit:?}");
-        assert!(runs.insert(id(&again)), "{submit:?} has the run of another");
-    }
-    runs
-}
-
-/// All of them are there and have ended right.
-fn ended_right(up: &Up, submitted: &BTreeSet<String>) {
-    up.until("/owner", |owner| owner["runs"] == 0);
-    let mut connection = up.connect();
-    for run in submitted {
-        let run = connection
-            .ask("GET", &format!("/runs/{run}"), &[], b"")
-            .is(200);
-        assert_eq!(run["status"], "succeeded", "{run:#}");
-        let steps = run["steps"].as_array().unwrap();
-        assert_eq!(steps[2]["output"]["outputs"]["a"], steps[0]["output"]);
-        assert_eq!(steps[2]["output"]["outputs"]["b"], steps[1]["output"]);
-        assert!(
-            steps
-                .iter()
-                .all(|step| step["attempts"].as_array().unwrap().len() <= 2),
-            "{run:#}"
-        );
-    }
 }
 
 /// No two runs of one resource were under way at the same time, by the events of their ledgers: from the first start of an
@@ -175,6 +55,14 @@ fn none_overlapped(up: &Up, runs: &BTreeSet<String>) -> usize {
     by_resource.values().filter(|times| times.len() > 1).count()
 }
 
+fn last_read_the_others(steps: &[Value]) {
+    let read = &steps[2]["output"]["outputs"];
+    assert_eq!(
+        (&read["a"], &read["b"]),
+        (&steps[0]["output"], &steps[1]["output"])
+    );
+}
+
 fn begin(up: &Up) {
     up.line("line", json!([{"id": "a", "driver": "say"}, {"id": "b", "driver": "echo"}, {"id": "c", "driver": "echo"}]));
 }
@@ -192,7 +80,7 @@ fn what_was_acknowledged_survives_being_killed_under_load() {
         let cut_off = submits.iter().filter(|submit| submit.answer.is_none());
         assert!(cut_off.count() > 0, "nothing was under way");
         let runs = replayed(&up, &submits);
-        ended_right(&up, &runs);
+        ended_right(&up, &runs, last_read_the_others);
         all.extend(runs);
     }
     assert!(none_overlapped(&up, &all) > 10);
@@ -224,7 +112,7 @@ fn sigterm_under_load_ends_well_and_the_next_start_goes_on() {
         assert!(said.stderr.contains("draining"), "{said:?}");
     });
     let up = Up::start(&bench);
-    ended_right(&up, &replayed(&up, &submits));
+    ended_right(&up, &replayed(&up, &submits), last_read_the_others);
 }
 
 #[test]

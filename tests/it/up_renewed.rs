@@ -146,3 +146,28 @@ fn a_file_that_cannot_be_used_at_the_start_stops_it_there() {
     copy(&bench, "echo", "late.wasm");
     up.ready("late");
 }
+
+/// After a restart the operator's file may be another: runs take the drivers that are served then.
+#[test]
+fn a_run_goes_on_where_the_operators_file_has_moved() {
+    let bench = Bench::new(&["latch"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"id": "s", "driver": "latch"}]));
+    let held = up.post("/runs", &order("thing")).is(201);
+    up.frames(&format!("/runs/{}/logs", id(&held)), &[]).next();
+    up.kill();
+    fs::rename(bench.path("belt.yaml"), bench.path("other.yaml")).unwrap();
+    let up = Up::with(&bench, &["--config", "other.yaml"]);
+    let open = |run: &serde_json::Value| {
+        fs::write(Path::new(run["out"].as_str().unwrap()).join("s.open"), "").unwrap();
+    };
+    open(&held);
+    let path = format!("/runs/{}", id(&held));
+    up.succeeded(&id(&held));
+    up.post(&format!("{path}/retry"), &json!({"from": "s"}))
+        .is(202);
+    up.succeeded(&id(&held));
+    let again = up.post(&format!("{path}/rerun"), &json!({})).is(201);
+    open(&again);
+    up.succeeded(&id(&again));
+}

@@ -3,6 +3,8 @@
 use crate::belt::Bench;
 use crate::up::{Up, id};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::thread;
 
 fn thing(spec: Value) -> Value {
     json!({"name": "thing", "resource": "app", "pipeline": "line", "spec": spec})
@@ -244,4 +246,32 @@ fn what_drivers_answered_stays_until_they_answer_anew_also_when_the_run_has_gone
     let anew = answered(&up);
     assert!(anew["driverresults.echo"].is_string());
     assert!(anew.get("driverresults.latch").is_none());
+}
+
+/// They all bring the same: one of them changes the resource, the others find it changed.
+#[test]
+fn the_same_change_sent_at_once_starts_one_run() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    up.line("line", json!([{"driver": "echo"}]));
+    let sized = |size: u32| json!({"name": "thing", "resource": "app", "pipeline": "line", "spec": {"size": size}});
+    up.post("/resources", &sized(0)).is(201);
+    for size in 1..=20 {
+        let answers: Vec<_> = thread::scope(|scope| {
+            let put = || up.put("/resources/app/thing", &sized(size)).is(200);
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(put)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let changed = answers
+            .iter()
+            .filter(|answer| answer["message"] == "Resource updated successfully");
+        assert_eq!(changed.count(), 1, "{answers:#?}");
+        let versions: BTreeSet<_> = answers
+            .iter()
+            .map(|answer| answer["version"].as_str())
+            .collect();
+        assert_eq!(versions.len(), 1, "{answers:#?}");
+    }
+    let runs = up.get("/runs?limit=1000").is(200);
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 21);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::fs;
+use std::num::NonZero;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -22,6 +23,21 @@ pub struct With {
     /// Below the workspace.
     #[serde(default)]
     pub cwd: Option<String>,
+    #[serde(default)]
+    pub retryable: Option<Retryable>,
+}
+
+/// After which ends of the command the step may be tried again.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`true`, `false` or a list of exit codes from 1 to 255"
+)]
+pub enum Retryable {
+    /// After all that are failures, or none.
+    Any(bool),
+    /// After these exit codes.
+    Codes(Vec<NonZero<u8>>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +61,16 @@ const SHELL: [&str; 3] = ["/bin/sh", "-eu", "-c"];
 
 /// How much of a command is shown.
 const SHOWN_CHARS_MAX: usize = 80;
+
+impl Retryable {
+    /// Whether such an end is one of them; a signal's has no code.
+    pub fn has(&self, code: Option<i32>) -> bool {
+        match self {
+            Retryable::Any(any) => *any,
+            Retryable::Codes(codes) => codes.iter().any(|own| Some(own.get().into()) == code),
+        }
+    }
+}
 
 impl Command {
     pub fn of(with: &With) -> Result<Command, Failure> {
@@ -174,6 +200,29 @@ mod tests {
                 .unwrap_err()
                 .contains("unknown field `cmd`")
         );
+    }
+
+    #[test]
+    fn a_step_says_after_which_ends_it_may_be_tried_again() {
+        let retryable = |value: Value| serde_json::from_value::<Retryable>(value);
+        let has = |value: Value, code| retryable(value).unwrap().has(code);
+        assert!(has(json!(true), Some(1)) && has(json!(true), None));
+        assert!(!has(json!(false), Some(1)));
+        assert!(has(json!([75, 111]), Some(111)));
+        assert!(!has(json!([75, 111]), Some(1)) && !has(json!([75]), None));
+        for wrong in [
+            json!("yes"),
+            json!([0]),
+            json!([256]),
+            json!([-1]),
+            json!(3),
+        ] {
+            let reason = command(json!({"run": ["a"], "retryable": wrong})).unwrap_err();
+            assert!(
+                reason.contains("a list of exit codes from 1 to 255"),
+                "{reason}"
+            );
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod command;
 mod config;
 mod environment;
 mod files;
+mod group;
 mod mask;
 mod process;
 
@@ -49,6 +50,12 @@ const CONFIG: &str = "exec.yaml";
 static ALLOWED: OnceLock<Config> = OnceLock::new();
 
 fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == group::KEEP)
+    {
+        return group::keep();
+    }
     let program = Program::parse();
     if !program.insecure_broker && !program.options.has_credentials() {
         return refuse(
@@ -100,7 +107,8 @@ fn run(config: &Config, request: &Request<Value, With>) -> Result<Outcome<Value>
     let environment = environment::of(config, &request.with.env, &request.run, &workspace, &files)?;
     let program = command.program(&environment.search)?;
     log::info!("{}", config.masks.text(&format!("runs {command}")));
-    process::run(&program, &command, &folder, &environment, config)?;
+    let ended = process::run(&program, &command, &folder, &environment, config)?;
+    ended.checked(&command, request.with.retryable.as_ref())?;
     let outcome = Outcome::new(format!("{command} succeeded"));
     Ok(match files.output()? {
         Some(output) => outcome.output(output),

@@ -1,11 +1,11 @@
 //! A command at work: its lines, its end, and the end of all that it started.
 //!
-//! It leads a process group of its own. Whatever is left of the group when the command has ended, or when it is to stop, is
+//! It is in a process group of its own. Whatever is left of the group when the command has ended, or when it is to stop, is
 //! killed; what has left the group by itself is not found.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{self, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -13,11 +13,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use beltline_sdk::{Explain as _, Failure, cancel};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::command::Command;
+use crate::command::{Command, Retryable};
 use crate::config::Config;
 use crate::environment::Environment;
+use crate::group::Group;
 
 /// The longest line of the log; what follows in it is left out.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -44,18 +45,37 @@ enum Event {
     Ended,
 }
 
+/// What was done to end a command.
+enum Stop {
+    /// Nothing: it may work.
+    No,
+    /// SIGTERM; SIGKILL comes then.
+    Asked { kill_at: Instant },
+    /// SIGKILL.
+    Forced,
+}
+
+/// A command that has ended by itself.
+pub struct Ended {
+    status: ExitStatus,
+    /// The last lines of its standard error.
+    last: VecDeque<String>,
+}
+
 /// Runs it to its end.
 ///
 /// # Errors
-/// Permanent where it cannot be started, exits with another code than 0 or dies of a signal; cancelled where it was told to stop.
+/// Permanent where it cannot be started; cancelled where it was told to stop.
 pub fn run(
     program: &Path,
     command: &Command,
     folder: &Path,
     environment: &Environment,
     config: &Config,
-) -> Result<(), Failure> {
-    let mut child = process::Command::new(program)
+) -> Result<Ended, Failure> {
+    let group = Group::new().explain("a process group for the command")?;
+    let mut program = process::Command::new(program);
+    program
         .args(command.arguments())
         .current_dir(folder)
         .env_clear()
@@ -67,11 +87,9 @@ pub fn run(
         )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .explain(command)?;
-    let group = Pid::from_child(&child);
+        .stderr(Stdio::piped());
+    let mut child = group.spawn(&mut program).explain(command)?;
+    let number = Pid::from_child(&child);
     let (sender, events) = sync_channel(LINES_MAX);
     let bytes_max = LINE_BYTES_MAX + config.masks.longest();
     let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -80,62 +98,74 @@ pub fn run(
     thread::spawn(move || {
         // Left to be waited for: until then its number is nobody else's.
         let _ = waitid(
-            WaitId::Pid(group),
+            WaitId::Pid(number),
             WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
         );
         let _ = sender.send(Event::Ended);
     });
-    let mut watch = Watch::new(group, config);
-    let stopped = watch.until_ended(&events);
-    let _ = kill_process_group(group, Signal::KILL);
+    let mut watch = Watch::new(config);
+    watch.until_ended(&group, &events);
+    drop(group);
     let status = child.wait().explain(command)?;
     watch.rest(&events);
-    if stopped {
-        return Err(Failure::Cancelled);
+    match watch.stop {
+        Stop::No => Ok(Ended {
+            status,
+            last: watch.last,
+        }),
+        Stop::Asked { .. } | Stop::Forced => Err(Failure::Cancelled),
     }
-    watch.told(command, status)
 }
 
 struct Watch<'config> {
-    group: Pid,
     config: &'config Config,
+    stop: Stop,
     open: usize,
     last: VecDeque<String>,
 }
 
 impl<'config> Watch<'config> {
-    fn new(group: Pid, config: &'config Config) -> Watch<'config> {
+    fn new(config: &'config Config) -> Watch<'config> {
         Watch {
-            group,
             config,
+            stop: Stop::No,
             open: 2,
             last: VecDeque::new(),
         }
     }
 
-    /// Waits for the command's end; says whether it was told to stop.
-    fn until_ended(&mut self, events: &Receiver<Event>) -> bool {
-        let mut kill_at: Option<Instant> = None;
-        let mut killed = false;
+    /// Waits for the command's end, and sees to it where that is wished.
+    fn until_ended(&mut self, group: &Group, events: &Receiver<Event>) {
         loop {
             match events.recv_timeout(LOOK) {
-                Ok(Event::Ended) | Err(RecvTimeoutError::Disconnected) => return kill_at.is_some(),
+                Ok(Event::Ended) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            match kill_at {
-                None if cancel::requested() => {
-                    log::warn!("told to stop");
-                    let _ = kill_process_group(self.group, Signal::TERM);
-                    kill_at = Some(now() + self.config.grace.unwrap_or(GRACE));
-                }
-                Some(at) if !killed && now() >= at => {
-                    log::warn!("did not stop in time; killed");
-                    let _ = kill_process_group(self.group, Signal::KILL);
-                    killed = true;
-                }
-                None | Some(_) => {}
+            self.stop_if_wished(group);
+        }
+    }
+
+    /// With a grace as long as its answer counts: after that another attempt waits for the workspace.
+    fn stop_if_wished(&mut self, group: &Group) {
+        match self.stop {
+            Stop::Forced => {}
+            Stop::No | Stop::Asked { .. } if cancel::is_over() => {
+                group.kill();
+                self.stop = Stop::Forced;
             }
+            Stop::No if cancel::requested() => {
+                group.terminate();
+                log::warn!("told to stop");
+                let kill_at = now() + self.config.grace.unwrap_or(GRACE);
+                self.stop = Stop::Asked { kill_at };
+            }
+            Stop::Asked { kill_at } if now() >= kill_at => {
+                log::warn!("did not stop in time; killed");
+                group.kill();
+                self.stop = Stop::Forced;
+            }
+            Stop::No | Stop::Asked { .. } => {}
         }
     }
 
@@ -170,23 +200,35 @@ impl<'config> Watch<'config> {
     fn line(&self, bytes: &[u8]) -> String {
         self.config.masks.line(bytes, LINE_BYTES_MAX)
     }
+}
 
-    fn told(&self, command: &Command, status: ExitStatus) -> Result<(), Failure> {
-        if status.success() {
+impl Ended {
+    /// # Errors
+    /// Where it exited with another code than 0, or died of a signal: retryable where the step says so, else permanent.
+    pub fn checked(&self, command: &Command, retryable: Option<&Retryable>) -> Result<(), Failure> {
+        if self.status.success() {
             return Ok(());
         }
-        let how = match (status.code(), status.signal()) {
+        let reason = self.reason(command);
+        Err(match retryable {
+            Some(retryable) if retryable.has(self.status.code()) => Failure::retryable(reason),
+            Some(_) | None => Failure::permanent(reason),
+        })
+    }
+
+    fn reason(&self, command: &Command) -> String {
+        let how = match (self.status.code(), self.status.signal()) {
             (Some(code), _) => format!("{command} exited with {code}"),
             (None, Some(signal)) => format!("{command} was killed by signal {signal}"),
-            (None, None) => format!("{command} ended: {status}"),
+            (None, None) => format!("{command} ended: {}", self.status),
         };
         let last: Vec<&str> = self.last.iter().map(String::as_str).collect();
         let last = last.join("\n");
         let start = last.ceil_char_boundary(last.len().saturating_sub(TOLD.1));
-        Err(Failure::permanent(match last.get(start..) {
+        match last.get(start..) {
             Some("") | None => how,
             Some(last) => format!("{how}: {last}"),
-        }))
+        }
     }
 }
 
@@ -255,7 +297,7 @@ mod tests {
             masks: crate::mask::Masks::new(["hunter2"].into_iter()),
             ..Config::default()
         };
-        let watch = Watch::new(Pid::INIT, &config);
+        let watch = Watch::new(&config);
         let mut line = vec![b'x'; LINE_BYTES_MAX - 3];
         line.extend(b"hunter2");
         assert!(!watch.line(&line).contains("hun"));

@@ -24,6 +24,7 @@ use crate::hand::{Id, Taken, Why, Wish, raise};
 use crate::host::AttemptHost;
 use crate::lines::{self, Heading, Lines};
 use crate::listener::{Shop, Stage};
+use crate::turns::Turn;
 use crate::{answer, clock, console, publish};
 
 /// How long lines are tried to be kept after the driver has ended; then its answer goes without them.
@@ -88,8 +89,8 @@ pub(crate) async fn attempt(shop: Arc<Shop>, message: Message) {
     }
     shop.hand().let_go(sequence, &id, done);
     drop(wish);
-    // A driver that goes on although nothing that it says counts takes up its room.
-    if let Some((thread, _room)) = still {
+    // A driver that goes on although nothing that it says counts takes up its place.
+    if let Some((thread, _place)) = still {
         let _ = thread.await;
     }
 }
@@ -119,6 +120,30 @@ async fn acknowledge(message: &Message, kind: AckKind) {
     }
 }
 
+/// What an attempt holds as long as its driver's thread works.
+struct Place<'shop> {
+    _turn: Turn,
+    _room: SemaphorePermit<'shop>,
+}
+
+/// Waits for the end of earlier attempts of the step, and then for room: what waits for a turn takes no room from others.
+async fn place<'shop>(shop: &'shop Shop, id: &Id) -> Place<'shop> {
+    let waits = || {
+        console::warn(
+            "waits until an earlier attempt of its step has ended",
+            &[
+                ("run", &id.run),
+                ("step", &id.step),
+                ("attempt", &id.attempt),
+            ],
+        );
+    };
+    Place {
+        _turn: shop.turns().turn(id, waits).await,
+        _room: shop.room().await,
+    }
+}
+
 /// What becomes of a message, and the driver's thread where that is left working.
 async fn handled<'shop>(
     shop: &'shop Arc<Shop>,
@@ -126,21 +151,20 @@ async fn handled<'shop>(
     id: &Id,
     wish: &watch::Sender<Wish>,
     text: &[u8],
-) -> (End, Option<(JoinHandle<Said>, SemaphorePermit<'shop>)>) {
+) -> (End, Option<(JoinHandle<Said>, Place<'shop>)>) {
     let Some(told) = &dispatch.attempt else {
         let why = Failure::permanent(unreadable(text));
         return (answered(shop, id, Err(why), None, REFUSAL_WAIT).await, None);
     };
-    let began = clock::now_ms();
-    let soft = told.deadline_ms.min(began.saturating_add(told.timeout_ms));
     let mut stage = shop.stage();
-    let room = tokio::select! {
+    let place = tokio::select! {
         biased;
-        room = shop.room() => room,
+        place = place(shop, id) => place,
         () = over(wish, told.deadline_ms) => return (End::Done, None),
         _ = stage.wait_for(|stage| *stage != Stage::Listening) => return (End::GiveBack, None),
     };
-    if clock::now_ms() >= told.deadline_ms {
+    let began = clock::now_ms();
+    if began >= told.deadline_ms {
         console::warn(
             "a message is past its deadline; it is dropped",
             &[("run", &id.run), ("step", &id.step)],
@@ -158,12 +182,13 @@ async fn handled<'shop>(
             ("attempt", &id.attempt),
         ],
     );
+    let soft = told.deadline_ms.min(began.saturating_add(told.timeout_ms));
     let mut work = Work::begin(shop, dispatch, told, id, wish, soft);
     let said = tokio::select! {
         said = work.end(wish, soft) => said,
         () = over(wish, told.deadline_ms) => {
             console::warn("no answer counts any more", &[("run", &id.run), ("step", &id.step)]);
-            return (End::Done, Some((work.thread, room)));
+            return (End::Done, Some((work.thread, place)));
         }
     };
     let said = answer::settled(said, *wish.borrow(), told.timeout_ms);

@@ -56,6 +56,10 @@ impl Id {
             && step.is_none_or(|step| *step == self.step)
             && cancel.attempt.is_none_or(|attempt| attempt == self.attempt)
     }
+
+    fn is_followed_by(&self, later: &Id) -> bool {
+        self.run == later.run && self.step == later.step && self.attempt < later.attempt
+    }
 }
 
 /// What to do with a message.
@@ -82,7 +86,7 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
-    /// Takes a message up.
+    /// Takes a message up. Earlier attempts of its step are over: the host makes a later one when none of them counts.
     pub(crate) fn take(&mut self, sequence: u64, id: &Id) -> Taken {
         match self.attempts.get(id) {
             Some((at, _)) if *at == sequence => return Taken::InHand,
@@ -92,6 +96,9 @@ impl Hand {
         let is_same = |(at, ended): &(u64, Id)| *at == sequence && ended == id;
         if self.ended.iter().any(is_same) || self.cancels.iter().any(|cancel| id.is_meant(cancel)) {
             return Taken::Over;
+        }
+        for (_, (_, earlier)) in self.attempts.iter().filter(|(at, _)| at.is_followed_by(id)) {
+            raise(earlier, Wish::Over);
         }
         let (wish, _) = watch::channel(Wish::Work);
         self.attempts.insert(id.clone(), (sequence, wish.clone()));
@@ -205,6 +212,16 @@ mod tests {
         wish_of(hand.take(7, &id("a", 1)));
         hand.let_go(7, &id("a", 1), false);
         assert!(matches!(hand.take(7, &id("a", 1)), Taken::New(_)));
+    }
+
+    #[test]
+    fn a_later_attempt_of_a_step_ends_the_earlier_one() {
+        let mut hand = Hand::default();
+        let earlier = wish_of(hand.take(1, &id("a", 1)));
+        let other = wish_of(hand.take(2, &id("b", 1)));
+        let later = wish_of(hand.take(3, &id("a", 2)));
+        assert_eq!(*earlier.borrow(), Wish::Over);
+        assert_eq!((*other.borrow(), *later.borrow()), (Wish::Work, Wish::Work));
     }
 
     #[test]

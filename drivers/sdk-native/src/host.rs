@@ -3,11 +3,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use async_nats::Client;
+use async_nats::{Client, Message};
 use beltline_sdk::context::Step;
 use beltline_sdk::{Failure, native};
 use beltline_wire::{DispatchedAttempt, OutputReply, OutputRequest, subjects};
@@ -16,11 +17,14 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::hand::Wish;
+use crate::hand::{Why, Wish};
 use crate::lines::Lines;
 
-/// How long the host may take to answer with an output.
+/// How long the host may take to answer with an output before it is asked again.
 const OUTPUT_WAIT: Duration = Duration::from_secs(10);
+
+/// Between two tries to have an output, at first and at most: a host that is started again takes some seconds.
+const OUTPUT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// What tells machines apart: a number that the kernel draws when it starts.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -56,6 +60,10 @@ impl native::Host for AttemptHost {
 
     fn cancel_requested(&self) -> bool {
         *self.wish.borrow() > Wish::Work
+    }
+
+    fn is_over(&self) -> bool {
+        *self.wish.borrow() == Wish::Over
     }
 
     fn config(&self) -> String {
@@ -124,16 +132,7 @@ impl AttemptHost {
             of: step_id.to_owned(),
         };
         let bytes = serde_json::to_vec(&request).expect("it is made of strings and numbers");
-        let request = async_nats::Request::new()
-            .payload(bytes.into())
-            .timeout(Some(OUTPUT_WAIT));
-        let subject = subjects::outputs_subject(&self.run);
-        let asked = self.client.send_request(subject, request);
-        let reply = self.runtime.block_on(asked).map_err(|error| {
-            Failure::retryable(format!(
-                "the output of step `{step_id}` cannot be had from the host: {error}"
-            ))
-        })?;
+        let reply = self.runtime.block_on(self.ask(step_id, bytes))?;
         match serde_json::from_slice(&reply.payload) {
             Ok(OutputReply::Output(output)) => Ok(output.map(|output| output.to_string())),
             Ok(OutputReply::Refused(why)) => Err(Failure::permanent(format!(
@@ -143,6 +142,53 @@ impl AttemptHost {
                 "the host's answer about the output of step `{step_id}` cannot be read: {error}"
             ))),
         }
+    }
+
+    /// Asks again and again: a host that is being started again answers later. Given up when the attempt is to stop.
+    async fn ask(&self, step_id: &str, bytes: Vec<u8>) -> Result<Message, Failure> {
+        let subject = subjects::outputs_subject(&self.run);
+        let mut wish = self.wish.clone();
+        let (mut pause, mut trouble) = (OUTPUT_PAUSE.0, None);
+        let tries = async {
+            loop {
+                let request = async_nats::Request::new()
+                    .payload(bytes.clone().into())
+                    .timeout(Some(OUTPUT_WAIT));
+                match self.client.send_request(subject.clone(), request).await {
+                    Ok(reply) => return reply,
+                    Err(error) => {
+                        if trouble.replace(error.to_string()).is_none() {
+                            self.say_that_it_waits(step_id, &error);
+                        }
+                    }
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(OUTPUT_PAUSE.1);
+            }
+        };
+        tokio::select! {
+            reply = tries => return Ok(reply),
+            // Where it fails, whoever wishes has gone, and what was wished last is left.
+            _ = wish.wait_for(|wish| *wish > Wish::Work) => {}
+        }
+        Err(given_up(step_id, *self.wish.borrow(), trouble))
+    }
+
+    fn say_that_it_waits(&self, step_id: &str, error: &dyn Display) {
+        let line = format!(
+            "the host does not give the output of step `{step_id}` yet ({error}); asking again"
+        );
+        native::Host::log(self, Level::Warn, &line, &[]);
+    }
+}
+
+/// Why an output was asked for no longer; at the end of the attempt's time the trouble counts, and another attempt may help.
+fn given_up(step_id: &str, wish: Wish, trouble: Option<String>) -> Failure {
+    match (wish, trouble) {
+        (Wish::Stop(Why::Timeout), Some(trouble)) => Failure::retryable(format!(
+            "the output of step `{step_id}` cannot be had from the host: {trouble}"
+        )),
+        (Wish::Work | Wish::Stop(_) | Wish::Over, _) => Failure::Cancelled,
     }
 }
 

@@ -22,9 +22,11 @@ mod host;
 mod lines;
 mod listener;
 mod options;
+mod present;
 mod publish;
 mod pulls;
 mod signals;
+mod turns;
 
 pub use options::Options;
 

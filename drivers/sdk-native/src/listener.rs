@@ -22,7 +22,8 @@ use crate::consumer::{self, ConsumerError};
 use crate::hand::Hand;
 use crate::pulls::{KEPT, Pulls};
 use crate::signals::Signals;
-use crate::{Options, clock, console};
+use crate::turns::Turns;
+use crate::{Options, clock, console, present};
 
 /// So often a message is said to be in hand, at least; three times in the consumer's wait where that is shorter.
 const PROGRESS_MAX: Duration = Duration::from_secs(10);
@@ -55,6 +56,7 @@ pub(crate) struct Shop {
     level: LevelFilter,
     hand: parking_lot::Mutex<Hand>,
     room: Semaphore,
+    turns: Turns,
     progress_ms: AtomicU64,
     stage: watch::Sender<Stage>,
 }
@@ -96,6 +98,10 @@ impl Shop {
         self.room.acquire().await.expect("it is never closed")
     }
 
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
     pub(crate) fn progress(&self) -> Duration {
         Duration::from_millis(self.progress_ms.load(Ordering::Relaxed))
     }
@@ -123,9 +129,11 @@ pub(crate) async fn listen(
         level: options.log_level,
         hand: parking_lot::Mutex::default(),
         room: Semaphore::new(options.room()),
+        turns: Turns::default(),
         progress_ms: AtomicU64::new(1000),
         stage: watch::channel(Stage::Listening).0,
     });
+    tokio::spawn(present::answer(Arc::clone(&shop)));
     let cancels = subscribe(&shop, subjects::cancel_subject("*")).await?;
     let (inbox, inbox_subject) = inbox(&shop).await?;
     let mut listener = Listener {

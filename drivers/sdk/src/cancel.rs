@@ -8,6 +8,12 @@ pub fn requested() -> bool {
     host::cancel_requested()
 }
 
+/// Whether nothing that the driver answers counts any more: its deadline is past, the run was cancelled with force, or a later
+/// attempt has begun. A native driver leaves everything as it is then, and at once; a component is ended and never sees it.
+pub fn is_over() -> bool {
+    host::is_over()
+}
+
 /// Stops here if the run has been asked to: `cancel::check()?`.
 ///
 /// # Errors

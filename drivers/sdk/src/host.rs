@@ -23,6 +23,11 @@ mod component {
         cancel::requested()
     }
 
+    /// A component is ended then, and has no time to look.
+    pub(crate) fn is_over() -> bool {
+        false
+    }
+
     pub(crate) fn config() -> String {
         operator::get()
     }

@@ -79,6 +79,11 @@ pub trait Host {
     /// Whether the run has been asked to stop.
     fn cancel_requested(&self) -> bool;
 
+    /// Whether nothing that the driver answers counts any more.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// The operator's settings for the driver, a JSON object.
     fn config(&self) -> String;
 

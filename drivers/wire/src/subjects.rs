@@ -50,6 +50,11 @@ pub fn cancel_subject(run: &str) -> String {
     format!("live.cancel.{run}")
 }
 
+/// Where each program of a driver answers that it is there, with any message.
+pub fn present_subject(driver: &str) -> String {
+    format!("live.present.{driver}")
+}
+
 /// Where a driver asks for an output that its message did not carry: an [`crate::OutputRequest`], answered with an
 /// [`crate::OutputReply`].
 pub fn outputs_subject(run: &str) -> String {

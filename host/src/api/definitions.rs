@@ -3,6 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, Keyed, once};
+use super::page::Page;
 use super::places::Place;
 use super::schemas::JsonSchema;
 use super::{Problem, Shared};
@@ -16,6 +17,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// A kind of resource.
@@ -60,13 +62,19 @@ impl From<DefinitionRecord> for DefinitionView {
 pub(super) async fn list(
     State(owner): State<Shared>,
     InQuery(query): InQuery<PageQuery>,
-) -> Result<Json<Vec<DefinitionView>>, Problem> {
-    let limit = query.limit()?;
-    let found = owner
-        .catalog()
-        .definitions(query.after.as_deref(), limit)
-        .await?;
-    Ok(Json(found.into_iter().map(DefinitionView::from).collect()))
+) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
+    let mut page = Page::new(&query)?;
+    let mut after = query.after;
+    while let Some(count) = page.wants() {
+        let catalog = owner.catalog();
+        let found = catalog.definitions(after.as_deref(), count).await?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.definition.name.clone());
+        for record in found {
+            page.push(&DefinitionView::from(record));
+        }
+    }
+    Ok(Json(page.rows()))
 }
 
 /// Define a kind that has no definition

@@ -13,6 +13,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -83,7 +84,7 @@ pub struct DriverView {
 /// How a native driver stands on the broker.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NativeView {
-    /// Programs that wait for its messages, as the broker saw last.
+    /// Its programs that are there: those that answer, or, where none does, requests for messages that are open.
     pub connected: usize,
     /// Attempts that are out.
     pub pending: usize,
@@ -118,11 +119,13 @@ pub struct DriversView {
     pub trouble: Option<String>,
 }
 
-fn view(owner: &Shared, name: &str, driver: &ServedDriver) -> DriverView {
+async fn view(owner: &Shared, name: &str, driver: &ServedDriver) -> DriverView {
     let resolved = driver.current.as_deref();
     let current = resolved.and_then(Resolved::wasm);
-    let native = owner.bridge().filter(|_| driver.is_native);
-    let native = native.map(|bridge| bridge.state_of(name));
+    let native = match (owner.bridge(), resolved) {
+        (Some(bridge), Some(Resolved::Native(entry))) => Some(bridge.state_of(name, entry).await),
+        (None | Some(_), None | Some(_)) => None,
+    };
     let trouble = native.as_ref().and_then(|native| native.trouble.clone());
     DriverView {
         name: name.to_owned(),
@@ -145,12 +148,10 @@ fn view(owner: &Shared, name: &str, driver: &ServedDriver) -> DriverView {
     responses((status = 200, description = "drivers", body = DriversView), Problem))]
 pub(super) async fn list(State(owner): State<Shared>) -> Json<DriversView> {
     let served = owner.registry().served();
-    let drivers = served
-        .drivers
-        .iter()
-        .map(|(name, driver)| view(&owner, name, driver));
+    let drivers = served.drivers.iter();
+    let drivers = drivers.map(|(name, driver)| view(&owner, name, driver));
     Json(DriversView {
-        drivers: drivers.collect(),
+        drivers: join_all(drivers).await,
         trouble: served.trouble.clone(),
     })
 }
@@ -163,16 +164,15 @@ pub(super) async fn get(
     State(owner): State<Shared>,
     InPath(name): InPath<String>,
 ) -> Result<Json<DriverView>, Problem> {
-    one(&owner, &name).map(Json)
+    one(&owner, &name).await.map(Json)
 }
 
-fn one(owner: &Shared, name: &str) -> Result<DriverView, Problem> {
+async fn one(owner: &Shared, name: &str) -> Result<DriverView, Problem> {
     let served = owner.registry().served();
-    let driver = served
-        .drivers
-        .get(name)
-        .map(|driver| view(owner, name, driver));
-    driver.ok_or_else(|| OwnerError::not_found("driver", name).into())
+    match served.drivers.get(name) {
+        Some(driver) => Ok(view(owner, name, driver).await),
+        None => Err(OwnerError::not_found("driver", name).into()),
+    }
 }
 
 /// Bring a driver: a component, which has no grants, or as JSON the entry of a native one, as `belt.yaml` has it
@@ -223,7 +223,7 @@ pub(super) async fn put(
     } else {
         StatusCode::OK
     };
-    Ok((status, Json(one(&owner, &name)?)).into_response())
+    Ok((status, Json(one(&owner, &name).await?)).into_response())
 }
 
 /// The entry of a native driver, as the operator's file would have it.

@@ -3,6 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, Keyed, Once, once};
+use super::page::Page;
 use super::schemas::PipelineForm;
 use super::{Problem, Shared};
 use crate::catalog::{PipelineRecord, keep_pipeline, remove_pipeline};
@@ -14,6 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A pipeline's JSON: what people write, its defaults filled in, and `metadata` where Conveyor has it.
 fn view(record: &PipelineRecord) -> Value {
@@ -45,13 +47,17 @@ fn answer(kept: Once<Kept>) -> Response {
 pub(super) async fn list(
     State(owner): State<Shared>,
     InQuery(query): InQuery<PageQuery>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let limit = query.limit()?;
-    let found = owner
-        .catalog()
-        .pipelines(query.after.as_deref(), limit)
-        .await?;
-    Ok(Json(found.iter().map(view).collect()))
+) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
+    let mut page = Page::new(&query)?;
+    let mut after = query.after;
+    while let Some(count) = page.wants() {
+        let catalog = owner.catalog();
+        let found = catalog.pipelines(after.as_deref(), count).await?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.pipeline.name.clone());
+        found.iter().for_each(|record| page.push(&view(record)));
+    }
+    Ok(Json(page.rows()))
 }
 
 /// Keep a pipeline, in the place of the one of that name

@@ -158,9 +158,10 @@ impl Problem {
             OwnerError::Override(_) => return Problem::field("/context", words()),
             OwnerError::Inspect(_) | OwnerError::Config(_) => StatusCode::BAD_REQUEST,
             OwnerError::NotFound { .. } | OwnerError::NoRun(_) => StatusCode::NOT_FOUND,
-            OwnerError::Exists { .. } | OwnerError::Conflict(_) | OwnerError::Repeated => {
-                StatusCode::CONFLICT
-            }
+            OwnerError::Exists { .. }
+            | OwnerError::Conflict(_)
+            | OwnerError::Unchanged
+            | OwnerError::Repeated => StatusCode::CONFLICT,
             OwnerError::Contended | OwnerError::Closed | OwnerError::Unready => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -3,6 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, along, once};
+use super::page::Page;
 use super::places::Places;
 use super::schemas::{ResourceForm, ShownResource};
 use super::{Problem, Shared};
@@ -18,6 +19,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -41,6 +43,7 @@ fn order(document: Document<Resource>) -> RunOrder {
         context: Vec::new(),
         workspace: None,
         is_new: false,
+        is_change: false,
         event: None,
         along: None,
         in_place: None,
@@ -76,22 +79,24 @@ pub(super) async fn create(
 /// The resources of a kind, by name
 #[utoipa::path(get, path = "/resources/{kind}", tag = "resources",
     params(("kind" = String, Path, description = "the kind", example = "app"), PageQuery),
-    responses((status = 200, description = "resources", body = Vec<ShownResource>), Problem))]
+    responses((status = 200, description = "resources; where there are many or large ones, a page of them, and none after the last", body = Vec<ShownResource>), Problem))]
 pub(super) async fn list(
     State(owner): State<Shared>,
     InPath(kind): InPath<String>,
     InQuery(query): InQuery<PageQuery>,
-) -> Result<Json<Vec<Value>>, Problem> {
-    let limit = query.limit()?;
-    let found = owner
-        .catalog()
-        .resources(&kind, query.after.as_deref(), limit)
-        .await?;
-    let mut views = Vec::with_capacity(found.len());
-    for record in found {
-        views.push(view_of(&owner, record).await?);
+) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
+    let mut page = Page::new(&query)?;
+    let mut after = query.after;
+    while let Some(count) = page.wants() {
+        let catalog = owner.catalog();
+        let found = catalog.resources(&kind, after.as_deref(), count).await?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.resource.name.clone());
+        for record in found {
+            page.push(&view_of(&owner, record).await?);
+        }
     }
-    Ok(Json(views))
+    Ok(Json(page.rows()))
 }
 
 /// A resource, with what its drivers answered last
@@ -141,9 +146,14 @@ pub(super) async fn put(
         let found = found.ok_or_else(|| missing(&kind, &name))?;
         let was = &found.record.resource;
         if document.spec != was.spec || document.pipeline != was.pipeline {
-            let accepted = owner.order_apart(order(document)).await;
-            let accepted = accepted.map_err(|error| Problem::of(&error, Places::RESOURCE))?;
-            return Ok(Json(conveyor_answer(&accepted, "updated")));
+            let mut order = order(document.clone());
+            order.is_change = true;
+            match owner.order_apart(order).await {
+                Ok(accepted) => return Ok(Json(conveyor_answer(&accepted, "updated"))),
+                // Somebody else has made it what it is to be.
+                Err(OwnerError::Unchanged) => continue,
+                Err(error) => return Err(Problem::of(&error, Places::RESOURCE)),
+            }
         }
         let mut record = found.record.clone();
         record.resource.metadata = document.metadata.clone();

@@ -206,6 +206,7 @@ fn order(via: Via, new: NewRun) -> Result<RunOrder, Problem> {
         context,
         workspace: archive.or(folder.map(|folder| Workspace::Folder(folder, None))),
         is_new: false,
+        is_change: false,
         event: None,
         along: None,
         in_place,

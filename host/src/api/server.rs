@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, getrlimit};
 use std::convert::Infallible;
 use std::fs;
 use std::io;
@@ -29,8 +30,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-/// Connections at once, over all listeners; further ones wait to be taken.
+/// Connections at once over the network; further ones wait to be taken.
 pub const CONNECTIONS_MAX: usize = 20_000;
+
+/// Connections at once over the socket, which have places of their own.
+const LOCALS_MAX: usize = 2_000;
 
 /// Connections that wait to be taken. Where there are more, TCP has the client ask again after a second.
 const BACKLOG: u32 = 4_096;
@@ -70,7 +74,10 @@ struct Times {
 pub struct Server {
     service: Router,
     times: Times,
-    places: Arc<Semaphore>,
+    /// Of those from the network.
+    places: Places,
+    /// Of those over the socket.
+    locals: Places,
     ends: watch::Receiver<bool>,
 }
 
@@ -83,23 +90,27 @@ impl Server {
                 head: HEAD_TIME_MAX,
                 write: WRITE_TIME_MAX,
             },
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Places::new(CONNECTIONS_MAX, 3, 4),
+            locals: Places::new(LOCALS_MAX, 1, 8),
             ends,
         }
     }
 
     /// Waits until every connection has ended.
     pub async fn until_quiet(&self) {
-        let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
-        // It fails only where the semaphore is closed, which it never is.
-        let _ = self.places.acquire_many(all).await;
+        self.places.until_free().await;
+        self.locals.until_free().await;
     }
 
     /// Serves a listener until the end; then no connection is taken any more, and those there are end with their request.
     pub async fn serve(&self, listening: Listening) {
         let mut ends = self.ends.clone();
         loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+            let places = match listening {
+                Listening::Tcp(..) => &self.places,
+                Listening::Socket(_) => &self.locals,
+            };
+            let Ok(place) = Arc::clone(&places.free).acquire_owned().await else {
                 return;
             };
             let taken = tokio::select! {
@@ -128,6 +139,32 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+/// Places for connections.
+#[derive(Clone)]
+struct Places {
+    free: Arc<Semaphore>,
+    count: usize,
+}
+
+impl Places {
+    /// So many, but no more than this share of the files that the process may have open: runs need theirs.
+    fn new(most: usize, parts: u64, of: u64) -> Self {
+        let files = getrlimit(Resource::Nofile).current;
+        let files = files.map_or(u64::MAX, |files| files / of * parts);
+        let count = usize::try_from(files).map_or(most, |files| files.min(most));
+        Places {
+            free: Arc::new(Semaphore::new(count)),
+            count,
+        }
+    }
+
+    async fn until_free(&self) {
+        let all = u32::try_from(self.count).unwrap_or(u32::MAX);
+        // It fails only where the semaphore is closed, which it never is.
+        let _ = self.free.acquire_many(all).await;
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::Bridge;
 use crate::runs::RunsError;
-use beltline_engine::{Run, RunId, StepState};
+use beltline_engine::{AttemptEnd, FailureKind, RunId};
 use beltline_wire::subjects::RESULT_SUBJECT;
 use beltline_wire::{DriverFailure, DriverOutcome, DriverResult};
 use parking_lot::Mutex;
@@ -14,15 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::Notify;
 
-/// Steps that wait to be told.
+/// Attempts that wait to be told.
 const QUEUE_MAX: usize = 10_000;
 
-/// A step that has ended in this process.
-#[derive(Debug, Clone, Copy)]
+/// An attempt that has ended in this process.
+#[derive(Debug, Clone)]
 pub(crate) struct EndedHere {
     pub(crate) run: RunId,
     pub(crate) step: u32,
     pub(crate) attempt: u32,
+    pub(crate) end: AttemptEnd,
 }
 
 /// What is to be told.
@@ -33,7 +34,7 @@ pub(super) struct Queue {
 }
 
 impl Bridge {
-    /// A step has ended here, durably.
+    /// An attempt has ended here, durably.
     pub(crate) fn ended_here(&self, ended: EndedHere) {
         let mut waiting = self.announced.waiting.lock();
         if waiting.len() >= QUEUE_MAX {
@@ -77,51 +78,62 @@ impl Bridge {
         owner: &crate::owner::Owner,
         ended: EndedHere,
     ) -> Result<Option<DriverResult>, RunsError> {
-        let EndedHere { run, step, attempt } = ended;
+        let EndedHere {
+            run,
+            step,
+            attempt,
+            end,
+        } = ended;
         let Some(stored) = owner.runs().load(run).await? else {
+            return Ok(None);
+        };
+        let Some(plan) = stored.run.plan.steps.get(step as usize) else {
             return Ok(None);
         };
         let output = owner.runs().output(run, step, attempt).await?;
         let data = output.and_then(|text| serde_json::from_str(&text).ok());
-        let plan = stored.run.plan.steps.get(step as usize);
-        let outcome = outcome(&stored.run, step, data.unwrap_or(Value::Null));
-        let (Some(plan), Some(driverresult)) = (plan, outcome) else {
-            return Ok(None);
-        };
         Ok(Some(DriverResult {
             event: "driver.result".to_owned(),
             run_id: run.to_string(),
             resource: serde_json::from_str(&stored.resource).unwrap_or_default(),
-            driverresult,
+            driverresult: outcome(end, plan.driver.clone(), data.unwrap_or_default()),
             step_id: Some(plan.id.clone()),
             attempt: Some(attempt),
             token: None,
             log_sequence: None,
-            host: Some(self.host.clone()),
+            host: Some(self.identity.host.clone()),
         }))
     }
 }
 
-fn outcome(run: &Run, step: u32, data: Value) -> Option<DriverOutcome> {
-    let driver = run.plan.steps.get(step as usize)?.driver.clone();
-    let state = &run.steps.get(step as usize)?.state;
-    let message = crate::view::message(state).to_owned();
-    let failure = match state {
-        StepState::Succeeded { .. } => None,
-        StepState::Retrying { .. } => Some(DriverFailure::Retryable),
-        StepState::Failed { .. } | StepState::TimedOut { .. } => Some(DriverFailure::Permanent),
-        StepState::Cancelled { .. } => Some(DriverFailure::Cancelled),
-        StepState::Pending
-        | StepState::Waiting { .. }
-        | StepState::Running { .. }
-        | StepState::Skipped { .. } => return None,
+fn outcome(end: AttemptEnd, driver: String, data: Value) -> DriverOutcome {
+    let (failure, message) = match end {
+        AttemptEnd::Succeeded { message, .. } => (None, message),
+        AttemptEnd::Failed(failure) => {
+            let kind = match failure.kind {
+                FailureKind::Permanent => DriverFailure::Permanent,
+                FailureKind::Retryable { .. } => DriverFailure::Retryable,
+                FailureKind::Cancelled => DriverFailure::Cancelled,
+                FailureKind::Other
+                | FailureKind::Trap
+                | FailureKind::Limit
+                | FailureKind::Lost
+                | FailureKind::AttemptTimeout
+                | FailureKind::QueueTimeout
+                | FailureKind::RunTimeout => DriverFailure::Other,
+            };
+            (Some(kind), failure.reason)
+        }
+        AttemptEnd::Cancelled { reason } => {
+            (Some(DriverFailure::Cancelled), reason.unwrap_or_default())
+        }
     };
-    Some(DriverOutcome {
+    DriverOutcome {
         success: failure.is_none(),
         message,
         data,
         driver,
         failure,
         ..DriverOutcome::default()
-    })
+    }
 }

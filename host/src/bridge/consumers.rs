@@ -40,7 +40,7 @@ pub(super) struct Consumers {
 }
 
 /// A consumer, as it was last seen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     seen: Seen,
     filters: Vec<String>,
@@ -57,6 +57,10 @@ pub(super) struct Seen {
     pub(super) made_ms: i64,
     /// The message that it delivered last.
     pub(super) delivered: u64,
+    /// Whether nothing waits in it that was not delivered.
+    pub(super) is_drained: bool,
+    /// When it was asked, by this host's clock.
+    pub(super) asked_ms: u64,
 }
 
 impl Consumers {
@@ -109,10 +113,12 @@ impl Consumers {
         (is_fresh && takes && known.trouble.is_none()).then_some(known.seen)
     }
 
-    fn keep(&self, driver: &str, info: &Info) -> Seen {
+    fn keep(&self, driver: &str, info: &Info, asked_ms: u64) -> Seen {
         let seen = Seen {
             made_ms: stamp_ms(info.created),
             delivered: info.delivered.stream_sequence,
+            is_drained: info.num_pending == 0,
+            asked_ms,
         };
         let known = Known {
             seen,
@@ -126,17 +132,27 @@ impl Consumers {
         seen
     }
 
+    /// There is nothing to make sure of yet.
+    fn nothing_yet(&self, driver: &str) {
+        self.known.lock().entry(driver.to_owned()).or_default();
+    }
+
+    /// Whether what is known of this one is as old as a look.
+    pub(super) fn is_stale(&self, driver: &str) -> bool {
+        let known = self.known.lock();
+        let looked_ms = known.get(driver).map_or(0, |known| known.looked_ms);
+        looked_ms + clock::millis(LOOK) < clock::now_ms()
+    }
+
+    /// What was known of this one is forgotten.
+    pub(super) fn drop_one(&self, driver: &str) {
+        self.known.lock().remove(driver);
+    }
+
     fn trouble(&self, driver: &str, error: &BridgeError) {
         let trouble = Some(crate::text::chain(error));
         let mut known = self.known.lock();
-        let known = known.entry(driver.to_owned()).or_insert_with(|| Known {
-            seen: Seen::default(),
-            filters: Vec::new(),
-            looked_ms: 0,
-            connected: 0,
-            redelivered: 0,
-            trouble: None,
-        });
+        let known = known.entry(driver.to_owned()).or_default();
         if known.trouble != trouble {
             tracing::warn!(
                 driver,
@@ -181,14 +197,16 @@ impl Bridge {
         let wanted = wanted(driver, entry, kinds);
         if wanted.is_empty() {
             // One of Conveyor's that lists no kind: its subjects are known when there is something for it.
+            self.consumers.nothing_yet(driver);
             return Ok(Seen::default());
         }
         if let Some(seen) = self.consumers.fresh(driver, &wanted) {
             return Ok(seen);
         }
+        let asked_ms = clock::now_ms();
         let made = self.looked_at(driver, entry, wanted).await;
         match made {
-            Ok(info) => Ok(self.consumers.keep(driver, &info)),
+            Ok(info) => Ok(self.consumers.keep(driver, &info, asked_ms)),
             Err(error) => {
                 self.consumers.trouble(driver, &error);
                 Err(error)
@@ -267,33 +285,37 @@ fn config(driver: &str, entry: &NativeDriver, mut subjects: Vec<String>) -> pull
     }
 }
 
-/// Whether a consumer is one that delivers everything to whoever pulls, and waits for the acknowledgement.
+/// Whether a consumer is one that delivers everything, and whole, to whoever pulls, and waits for the acknowledgement. How long it
+/// waits for that, and how often it delivers, are the operator's.
 fn check(driver: &str, entry: &NativeDriver, info: &Info) -> Result<(), BridgeError> {
     let config = &info.config;
-    let remove = format!(
-        "remove it, so that it is made anew (`nats consumer rm {MESSAGES_STREAM} {driver}`)"
-    );
-    if config.deliver_subject.is_some() {
-        return Err(differs(
-            driver,
-            &format!("pushes, and has to be pulled from; {remove}"),
-        ));
-    }
-    if config.ack_policy != AckPolicy::Explicit {
-        return Err(differs(
-            driver,
-            &format!("does not wait for each acknowledgement; {remove}"),
-        ));
-    }
-    if entry.wire == Wire::Default
+    let takes_others = entry.wire == Wire::Default
         && filters(info)
             .iter()
-            .any(|filter| *filter != driver_subjects(driver))
-    {
-        return Err(differs(
-            driver,
-            &format!("takes messages of others; {remove}"),
-        ));
+            .any(|filter| *filter != driver_subjects(driver));
+    let refused = [
+        (
+            config.deliver_subject.is_some(),
+            "pushes, and has to be pulled from",
+        ),
+        (
+            config.ack_policy != AckPolicy::Explicit,
+            "does not wait for each acknowledgement",
+        ),
+        (
+            config.deliver_policy != DeliverPolicy::All,
+            "does not deliver everything from the first message on",
+        ),
+        (config.headers_only, "delivers headers alone"),
+        (takes_others, "takes messages of others"),
+    ];
+    for (is_so, why) in refused {
+        if is_so {
+            let why = format!(
+                "{why}; remove it, so that it is made anew (`nats consumer rm {MESSAGES_STREAM} {driver}`)"
+            );
+            return Err(differs(driver, &why));
+        }
     }
     Ok(())
 }

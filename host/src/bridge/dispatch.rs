@@ -4,11 +4,13 @@
 //! nothing. What tells repetitions apart is the key.
 
 use super::consumers::Seen;
-use super::outs::{Out, Sent};
+use super::outs::{Out, Sent, UNNAMED};
 use super::token::pack;
-use super::{Bridge, BridgeError, REQUEST_TIME_MAX, request};
+use super::way::OnItsWay;
+use super::{Bridge, BridgeError, REQUEST_TIME_MAX, Shared, Silent, request};
 use crate::clock;
 use crate::documents::{DRIVER_RESULT, NativeDriver, Wire};
+use crate::logs::{Level, LogLine, LogSink, RunLog};
 use crate::owner::new_resource_id;
 use crate::records::{DispatchRecord, decode, encode};
 use crate::runner::{Perform, Performed};
@@ -54,9 +56,6 @@ pub struct NativeStep {
     out: Option<PathBuf>,
 }
 
-/// More answers than there can be: one that names no attempt may be of an earlier one.
-const UNNAMED: u64 = u64::MAX;
-
 impl NativeStep {
     /// The step of this index; `out` where the run has a folder for what its steps make.
     pub fn new(
@@ -83,7 +82,9 @@ impl NativeStep {
         }
     }
 
-    fn out(&self, attempt: u32, sent: Option<Sent>) -> Out {
+    fn out(&self, call: &Attempt, sent: Option<Sent>, answers_before: u64) -> Out {
+        let info = &call.request.info;
+        let (attempt, until_ms) = (info.attempt, info.deadline_ms.unwrap_or(u64::MAX));
         Out {
             step: self.step,
             step_id: Arc::clone(&self.step_id),
@@ -92,7 +93,11 @@ impl NativeStep {
             entry: Arc::clone(&self.entry),
             kind: Arc::clone(&self.kind),
             sent,
+            answers_before,
+            until_ms,
             is_taken: false,
+            is_stopping: false,
+            trouble: None,
         }
     }
 
@@ -109,46 +114,56 @@ impl NativeStep {
     }
 
     async fn hand_over(&self, call: &Attempt) -> Result<Performed, anyhow::Error> {
+        let bridge = &self.bridge;
         let attempt = call.request.info.attempt;
-        // Who answers before this returns is taken for what he answers all the same: it stands in the book first.
-        let before = self.bridge.dispatched(self.run, self.step, attempt).await?;
-        let earlier = {
-            let mut outs = self.bridge.outs.lock();
-            let earlier = outs.remove(self.run, self.step);
-            outs.put(self.run, self.out(attempt, before));
-            earlier.filter(|earlier| earlier.attempt < attempt)
+        let before = bridge.dispatched(self.run, self.step, attempt).await?;
+        let answers_before = match &before {
+            Some(before) => Ok(before.answers_before),
+            None => self.answers_before(call).await,
         };
+        let before = before.as_ref().map(Sent::from);
+        let known = *answers_before.as_ref().unwrap_or(&UNNAMED);
+        let mut out = self.out(call, before, known);
+        // Who answers before this returns is taken for what he answers all the same: it stands in the book first.
+        let earlier = bridge.outs.lock().stand_for(self.run, &mut out);
+        let mut way = OnItsWay::new(bridge, self.run, self.step, attempt);
         // Its time was over before it was known to be out.
         if let Some(earlier) = earlier {
-            self.bridge.take_back(self.run, &earlier).await;
+            bridge.take_back(self.run, &earlier).await;
         }
-        match self.sent(call, before).await {
+        let sent = match answers_before {
+            Ok(_) => self.sent(call, before, &mut way).await,
+            Err(error) => Err(Refused::Broker(error)),
+        };
+        match sent {
             Ok(sent) => {
-                let mut outs = self.bridge.outs.lock();
-                // It may have been answered, and its step may be another attempt's, meanwhile.
-                if outs
-                    .get(self.run, self.step)
-                    .is_some_and(|out| out.attempt == attempt)
-                {
-                    outs.put(self.run, self.out(attempt, Some(sent)));
+                out.sent = Some(sent);
+                bridge.is_sent(self.run, &out);
+                way.settle();
+                if before != Some(sent) {
+                    bridge.write_down(self.run, &out, sent).await;
                 }
                 Ok(Performed::HandedOver)
             }
             Err(Refused::Attempt(reason)) => {
-                self.bridge.outs.lock().remove(self.run, self.step);
                 let failure = GuestFailure::Permanent(reason);
                 Ok(Performed::Ended(Ended::Failure(failure)))
             }
             Err(Refused::Broker(error)) => {
-                let error = crate::text::chain(&error);
-                tracing::debug!(run = %self.run, step = &*self.step_id, error, "the attempt waits for the broker");
+                way.settle();
+                bridge.waits(self.run, &out, &error);
                 Ok(Performed::HandedOver)
             }
         }
     }
 
     /// The message, published unless the broker has it.
-    async fn sent(&self, call: &Attempt, before: Option<Sent>) -> Result<Sent, Refused> {
+    async fn sent(
+        &self,
+        call: &Attempt,
+        before: Option<Sent>,
+        way: &mut OnItsWay,
+    ) -> Result<Sent, Refused> {
         let bridge = &self.bridge;
         let kinds = BTreeSet::from([self.kind.to_string()]);
         let seen = bridge
@@ -162,26 +177,24 @@ impl NativeStep {
             bridge.counts.again.fetch_add(1, Ordering::Relaxed);
         }
         let attempt = call.request.info.attempt;
-        let sent = match self.is_shared(attempt) && before.is_none() {
-            true => self.publish_shared(call, stream_ms, seen).await?,
-            false => {
-                let answers_before = self.answers_before(call).await?;
-                let body = self.body(call, Some(attempt)).await?;
-                let key = Some(call.request.info.key.as_str());
-                let sequence = bridge.publish(self.subject(), key, body).await?;
-                Sent {
-                    sequence,
-                    stream_ms,
-                    consumer_ms: seen.made_ms,
-                    is_shared: false,
-                    answers_before,
-                }
-            }
+        if self.is_shared(attempt) && before.is_none() {
+            return self.publish_shared(call, stream_ms, seen, way).await;
+        }
+        let body = self.body(call, Some(attempt)).await?;
+        let key = Some(call.request.info.key.as_str());
+        let message = Message {
+            subject: self.subject(),
+            key,
+            body,
+            stream_ms,
         };
-        bridge
-            .write_down(self.run, self.step, attempt, sent)
-            .await?;
-        Ok(sent)
+        Ok(Sent {
+            sequence: bridge.publish(message, way).await?,
+            stream_ms,
+            consumer_ms: seen.made_ms,
+            at_ms: clock::now_ms(),
+            is_shared: false,
+        })
     }
 
     /// One message for all of the run's drivers of Conveyor's, published by whichever comes first.
@@ -190,28 +203,31 @@ impl NativeStep {
         call: &Attempt,
         stream_ms: i64,
         seen: Seen,
+        way: &mut OnItsWay,
     ) -> Result<Sent, Refused> {
         let bridge = &self.bridge;
-        let cell = {
-            let mut shared = bridge.shared.lock();
-            Arc::clone(shared.entry(self.run).or_default())
-        };
-        let publish = || async {
+        let shared = bridge.shared_of(self.run);
+        let publish = || async move {
             if let Some(known) = bridge.shared_before(self.run, stream_ms).await? {
                 return Ok(known);
             }
             let body = self.body(call, None).await?;
-            let subject = resource_subject(&self.kind);
-            let sequence = bridge.publish(subject, None, body).await;
+            let message = Message {
+                subject: resource_subject(&self.kind),
+                key: None,
+                body,
+                stream_ms,
+            };
+            let sequence = bridge.publish(message, way).await;
             sequence.map_err(Refused::from)
         };
-        let sequence = *cell.get_or_try_init(publish).await?;
+        let sequence = *shared.sequence.get_or_try_init(publish).await?;
         Ok(Sent {
             sequence,
             stream_ms,
             consumer_ms: seen.made_ms,
+            at_ms: clock::now_ms(),
             is_shared: true,
-            answers_before: 0,
         })
     }
 
@@ -370,6 +386,16 @@ fn success_of(step: &StepSummary) -> Option<bool> {
     }
 }
 
+/// A message to be published.
+struct Message<'a> {
+    subject: String,
+    /// Of an attempt; none where all drivers of a kind share it.
+    key: Option<&'a str>,
+    body: Vec<u8>,
+    /// When the stream was made.
+    stream_ms: i64,
+}
+
 /// Why an attempt is not on its way.
 enum Refused {
     /// It cannot be made at all.
@@ -420,8 +446,10 @@ impl Perform for NativeStep {
     }
 
     fn cancel(&self, attempt: u32) {
-        self.bridge
-            .tell_to_stop(self.run, &self.step_id, attempt, false);
+        let (bridge, run, step) = (Arc::clone(&self.bridge), self.run, self.step);
+        let stop = async move { bridge.stop(run, step, attempt).await };
+        // Whoever asks does not wait for it.
+        self.bridge.runtime.spawn(stop);
     }
 
     fn withdraw(&self, attempt: u32) -> BoxFuture<'static, ()> {
@@ -443,75 +471,97 @@ impl Perform for NativeStep {
 
 impl Bridge {
     /// Publishes a message, and returns its place in the stream.
-    async fn publish(
-        &self,
-        subject: String,
-        key: Option<&str>,
-        body: Vec<u8>,
-    ) -> Result<u64, BridgeError> {
+    async fn publish(&self, message: Message<'_>, way: &mut OnItsWay) -> Result<u64, BridgeError> {
+        let doing = || request(format!("take a message on `{}`", message.subject));
         if !self.connection.is_there() {
-            return Err(BridgeError::Request {
-                doing: format!("take a message on `{subject}`"),
-                why: "it is not there".to_owned(),
-            });
+            return Err(doing()(&Silent("it is not there")));
         }
         let mut headers = HeaderMap::new();
-        if let Some(key) = key {
+        if let Some(key) = message.key {
             headers.insert(KEY_HEADER, key);
         }
         headers.insert("Nats-Expected-Stream", MESSAGES_STREAM);
-        let doing = || request(format!("take a message on `{subject}`"));
         let published = async {
-            let sent = self
-                .jetstream
-                .publish_with_headers(subject.clone(), headers, body.into())
-                .await
-                .map_err(|error| doing()(&error))?;
-            sent.await.map_err(|error| doing()(&error))
+            let subject = message.subject.clone();
+            let body = message.body.into();
+            let asked = self.jetstream.publish_with_headers(subject, headers, body);
+            let asked = asked.await.map_err(|error| doing()(&error))?;
+            let taken = way.asked(message.stream_ms, asked.into_future()).await;
+            taken.map_err(|error| doing()(&error))
         };
         match tokio::time::timeout(REQUEST_TIME_MAX, published).await {
             Ok(published) => Ok(published?.sequence),
-            Err(_) => Err(BridgeError::Request {
-                doing: format!("take a message on `{subject}`"),
-                why: "there was no answer in time".to_owned(),
-            }),
+            Err(_) => Err(doing()(&Silent("there was no answer in time"))),
         }
     }
 
+    /// The message of an attempt is on the broker. It may have been answered, and its step may be another attempt's, meanwhile.
+    fn is_sent(&self, run: RunId, out: &Out) {
+        let mut outs = self.outs.lock();
+        let mut out = out.clone();
+        let known = outs.get(run, out.step);
+        if let Some(known) = known.filter(|known| known.attempt == out.attempt) {
+            out.is_stopping = known.is_stopping;
+            outs.put(run, out);
+        }
+    }
+
+    /// An attempt waits for the broker, which its run's log says once.
+    fn waits(&self, run: RunId, out: &Out, error: &BridgeError) {
+        let why: Arc<str> = crate::text::chain(error).into();
+        self.outs.lock().change(run, out.step, |known| {
+            known.trouble = Some(Arc::clone(&why));
+        });
+        if out.trouble.as_ref() == Some(&why) {
+            return;
+        }
+        let Some(owner) = self.owner() else { return };
+        RunLog::of(&owner.state().logs(), run).append(LogLine {
+            at_ms: clock::now_ms(),
+            step: out.step_id.to_string(),
+            attempt: out.attempt,
+            level: Level::Warn,
+            message: format!("it is not with driver `{}` yet: {why}", out.driver),
+            fields: Map::new(),
+        });
+        owner.said(run);
+    }
+
     /// Writes down where a message is. It is not synced: where that is lost, the attempt is handed over once more.
-    async fn write_down(
-        &self,
-        run: RunId,
-        step: u32,
-        attempt: u32,
-        sent: Sent,
-    ) -> Result<(), BridgeError> {
+    async fn write_down(&self, run: RunId, out: &Out, sent: Sent) {
         let record = DispatchRecord {
-            attempt,
+            attempt: out.attempt,
             sequence: sent.sequence,
             stream_ms: sent.stream_ms,
             consumer_ms: sent.consumer_ms,
+            at_ms: sent.at_ms,
             shared: sent.is_shared,
-            answers_before: sent.answers_before,
+            answers_before: out.answers_before,
         };
-        let batch = Batch::new().put(dispatch_key(run, step), encode(&record));
-        self.store.commit(batch).await?;
-        Ok(())
+        let batch = Batch::new().put(dispatch_key(run, out.step), encode(&record));
+        if let Err(error) = self.store.commit(batch).await {
+            let error = crate::text::chain(&error);
+            tracing::warn!(%run, error, "where a message is could not be written down");
+        }
     }
 
     /// The message that an attempt is in, where it was published before.
-    async fn dispatched(
+    pub(super) async fn dispatched(
         &self,
         run: RunId,
         step: u32,
         attempt: u32,
-    ) -> Result<Option<Sent>, BridgeError> {
+    ) -> Result<Option<DispatchRecord>, RunsError> {
         let key = dispatch_key(run, step);
         let Some(found) = self.store.get(&key).await? else {
             return Ok(None);
         };
-        let record: DispatchRecord = decode(&key, &found.value).map_err(RunsError::from)?;
-        Ok((record.attempt == attempt).then(|| record.into()))
+        let record: DispatchRecord = decode(&key, &found.value)?;
+        Ok(Some(record).filter(|record| record.attempt == attempt))
+    }
+
+    pub(super) fn shared_of(&self, run: RunId) -> Arc<Shared> {
+        Arc::clone(self.shared.lock().entry(run).or_default())
     }
 
     /// The message that drivers of a run share, where one was published before.
@@ -529,60 +579,16 @@ impl Bridge {
         }
         Ok(None)
     }
-
-    /// Takes a message off the stream, and tells whoever has it that its time is over.
-    pub(super) async fn take_back(&self, run: RunId, out: &Out) {
-        self.tell_to_stop(run, &out.step_id, out.attempt, true);
-        let Some(sent) = out.sent.filter(|sent| !sent.is_shared) else {
-            return;
-        };
-        if sent.stream_ms != self.streams.lock().messages_ms || !self.connection.is_there() {
-            return;
-        }
-        if let Ok(stream) = self.jetstream.get_stream_no_info(MESSAGES_STREAM).await {
-            // It may have been acknowledged, and be gone.
-            let _ = stream.delete_message(sent.sequence).await;
-        }
-    }
-
-    /// Whether anything of a run is out.
-    pub(crate) fn has_out(&self, run: RunId) -> bool {
-        !self.outs.lock().of_run(run).is_empty()
-    }
-
-    /// A run is over, or nobody's: whatever of it is out is taken back.
-    pub(crate) async fn take_back_run(&self, run: RunId) {
-        let outs = self.outs.lock().remove_run(run);
-        self.shared.lock().remove(&run);
-        for out in outs {
-            self.take_back(run, &out).await;
-        }
-    }
-
-    fn tell_to_stop(&self, run: RunId, step_id: &str, attempt: u32, force: bool) {
-        let run_id = run.to_string();
-        let cancel = beltline_wire::Cancel {
-            step_id: Some(step_id.to_owned()),
-            attempt: Some(attempt),
-            force,
-            run_id: run_id.clone(),
-        };
-        let client = self.connection.client.clone();
-        let body = serde_json::to_vec(&cancel).expect("it has string keys");
-        let subject = beltline_wire::subjects::cancel_subject(&run_id);
-        // Who is not there to hear it finds his answer worth nothing.
-        tokio::spawn(async move { client.publish(subject, body.into()).await });
-    }
 }
 
-impl From<DispatchRecord> for Sent {
-    fn from(record: DispatchRecord) -> Self {
+impl From<&DispatchRecord> for Sent {
+    fn from(record: &DispatchRecord) -> Self {
         Sent {
             sequence: record.sequence,
             stream_ms: record.stream_ms,
             consumer_ms: record.consumer_ms,
+            at_ms: record.at_ms,
             is_shared: record.shared,
-            answers_before: record.answers_before,
         }
     }
 }

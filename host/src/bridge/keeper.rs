@@ -2,19 +2,28 @@
 
 use super::consumers::LOOK;
 use super::outs::{Busy, Out, Outs};
+use super::results::failed;
 use super::{Bridge, BridgeError};
+use crate::clock;
 use crate::owner::Owner;
-use crate::runner::{Answered, Told};
-use beltline_engine::{Answer, Failure, FailureKind, Input, RunId};
+use crate::runner::Answered;
+use beltline_engine::{Failure, FailureKind, Input, RunId};
 use futures::StreamExt;
 use futures::stream;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs that are told of at once that drivers have taken their attempts.
 const TOLD_AT_ONCE: usize = 64;
+
+/// So long before an attempt's time to be taken is over it is looked at once more.
+const AHEAD: Duration = Duration::from_millis(150);
+
+/// The shortest pause between two looks.
+const AT_LEAST: Duration = Duration::from_millis(50);
 
 /// Where a consumer of the stream `messages` is made, or made otherwise.
 const CONSUMER_MADE: &str = "$JS.API.CONSUMER.CREATE.messages.";
@@ -60,7 +69,7 @@ impl Bridge {
                 _ = made.changed() => self.consumers.forget(),
                 Ok(()) = served.changed() => {}
                 () = self.look.notified() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(self.until_look()) => {}
             }
             let Some(owner) = self.owner() else { return };
             if !self.connection.is_there() {
@@ -71,6 +80,7 @@ impl Bridge {
             let natives = owner.registry().natives();
             let busy = self.outs.lock().busy();
             if busy.is_empty()
+                && self.owed.is_empty()
                 && natives
                     .iter()
                     .all(|(name, _)| self.consumers.is_known(name))
@@ -82,6 +92,7 @@ impl Bridge {
                 tracing::warn!(error = %crate::text::chain(&error), "the streams cannot be used");
                 continue;
             }
+            self.pay_owed().await;
             // A driver finds its consumer there before there is anything for it.
             for (name, entry) in natives {
                 if !self.consumers.is_known(&name) {
@@ -92,9 +103,25 @@ impl Bridge {
             }
             for one in busy {
                 if let Ok(found) = self.look_at(&owner, &one).await {
-                    taken.extend(found);
+                    let soon_ms = clock::now_ms() + 2 * clock::millis(LOOK);
+                    let (urgent, others) = found
+                        .into_iter()
+                        .partition(|(_, out)| out.until_ms < soon_ms);
+                    self.tell_taken(&owner, urgent).await;
+                    taken.extend::<Vec<_>>(others);
                 }
             }
+            self.tell_again();
+        }
+    }
+
+    /// How long nothing is looked at: not until somebody's time to take an attempt is over who may have it.
+    fn until_look(&self) -> Duration {
+        match self.outs.lock().soonest_ms() {
+            Some(at_ms) => {
+                clock::until(at_ms.saturating_sub(clock::millis(AHEAD))).clamp(AT_LEAST, LOOK)
+            }
+            None => LOOK,
         }
     }
 
@@ -185,16 +212,12 @@ impl Bridge {
         let answered = Answered {
             step: out.step,
             attempt: out.attempt,
-            told: Told {
-                answer: Answer::Failed(Failure::new(FailureKind::Limit, reason)),
-                output: None,
-                requeue_after_ms: None,
-            },
+            told: failed(Failure::new(FailureKind::Limit, reason)),
             is_fenced: true,
         };
         match owner.answered(run, answered).await {
             Ok(_) => {
-                self.answered(run, out.step, out.attempt);
+                self.is_out_no_more(run, out.step, out.attempt);
                 self.take_back(run, &out).await;
             }
             Err(error) => {

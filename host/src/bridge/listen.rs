@@ -1,12 +1,17 @@
 //! Hearing what is published: listened to anew where that ends, for as long as the host is there.
 
+use super::outs::Place;
+use super::streams::stamp_ms;
 use super::{Bridge, BridgeError, request};
 use crate::owner::Owner;
 use crate::text;
-use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::datetime;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::{Message, jetstream};
+use beltline_wire::subjects::{LOGS_STREAM, RESULTS_STREAM};
 use futures::StreamExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Between two tries to listen.
@@ -20,6 +25,9 @@ const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How long the broker waits for an acknowledgement before it delivers once more.
 const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// So much earlier than this host itself what is published may concern it: its clock is not the broker's.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 impl Bridge {
     /// Hears what is published there, one after the other; what comes while nobody listens is not heard.
@@ -46,11 +54,17 @@ impl Bridge {
         filter: &'static str,
         take: impl Fn(Arc<Owner>, jetstream::Message) -> F,
     ) {
+        let mut heard = None;
         loop {
-            match self.messages_of(stream, filter).await {
-                Ok(mut messages) => {
+            match self.messages_of(stream, filter, heard).await {
+                Ok((stream_ms, mut messages)) => {
                     while let Some(Ok(message)) = messages.next().await {
                         let Some(owner) = self.owner() else { return };
+                        let sequence = message.info().map(|info| info.stream_sequence);
+                        heard = sequence
+                            .ok()
+                            .map(|sequence| (stream_ms, sequence))
+                            .or(heard);
                         take(owner, message).await;
                     }
                 }
@@ -59,32 +73,82 @@ impl Bridge {
                 }
             }
             tokio::time::sleep(PAUSE).await;
+            if self.has_left.load(Ordering::Acquire) {
+                return;
+            }
         }
     }
 
-    async fn messages_of(&self, stream: &str, filter: &str) -> Result<pull::Stream, BridgeError> {
-        let name = format!("belt-{}", self.host);
-        let config = pull::Config {
-            durable_name: Some(name.clone()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_ack_pending: 10_000,
-            filter_subject: filter.to_owned(),
-            inactive_threshold: FORGOTTEN,
-            ..pull::Config::default()
+    /// Of this host's consumers, one on each stream that it reads.
+    fn consumer_name(&self) -> String {
+        format!("belt-{}", self.identity.host)
+    }
+
+    pub(super) async fn read_no_more(&self) {
+        let name = self.consumer_name();
+        for stream in [RESULTS_STREAM, LOGS_STREAM] {
+            let left = self.jetstream.delete_consumer_from_stream(&name, stream);
+            // One that stays is forgotten by the broker in its time.
+            let _ = left.await;
+        }
+    }
+
+    /// What is still to be heard of a stream, and when that was made. Where this host's consumer is there no more, it is made to go on
+    /// after the last message that was heard of this same stream.
+    async fn messages_of(
+        &self,
+        stream: &str,
+        filter: &str,
+        heard: Option<Place>,
+    ) -> Result<(i64, pull::Stream), BridgeError> {
+        let name = self.consumer_name();
+        let found = self.jetstream.get_stream(stream).await;
+        let found = found.map_err(|error| request(format!("show stream `{stream}`"))(&error))?;
+        let stream_ms = stamp_ms(found.cached_info().created);
+        let consumer = match found.get_consumer::<pull::Config>(&name).await {
+            Ok(consumer) => consumer,
+            Err(_) => {
+                let after = heard.filter(|(heard_ms, _)| *heard_ms == stream_ms);
+                let made = found.create_consumer(pull::Config {
+                    durable_name: Some(name.clone()),
+                    deliver_policy: self.beginning(after),
+                    ack_policy: AckPolicy::Explicit,
+                    ack_wait: ACK_WAIT,
+                    max_ack_pending: 10_000,
+                    filter_subject: filter.to_owned(),
+                    inactive_threshold: FORGOTTEN,
+                    ..pull::Config::default()
+                });
+                let made = made.await;
+                made.map_err(|error| {
+                    request(format!("make consumer `{name}` of `{stream}`"))(&error)
+                })?
+            }
         };
-        let consumer = self
-            .jetstream
-            .create_consumer_on_stream(config, stream)
-            .await;
-        let consumer = consumer
-            .map_err(|error| request(format!("make consumer `{name}` of `{stream}`"))(&error))?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(BATCH)
             .heartbeat(Duration::from_secs(5))
             .messages()
             .await;
-        messages.map_err(|error| request(format!("deliver from `{stream}`"))(&error))
+        let messages =
+            messages.map_err(|error| request(format!("deliver from `{stream}`"))(&error))?;
+        Ok((stream_ms, messages))
+    }
+
+    /// Where a new consumer begins: what was published before there was this host is others'.
+    fn beginning(&self, after: Option<Place>) -> DeliverPolicy {
+        if let Some((_, sequence)) = after {
+            let start_sequence = sequence + 1;
+            return DeliverPolicy::ByStartSequence { start_sequence };
+        }
+        let since_ms = self
+            .identity
+            .since_ms
+            .saturating_sub(crate::clock::millis(CLOCKS_APART));
+        let since = datetime::from_nanos(i128::from(since_ms) * 1_000_000);
+        since.map_or(DeliverPolicy::All, |start_time| {
+            DeliverPolicy::ByStartTime { start_time }
+        })
     }
 }

@@ -9,6 +9,9 @@ use beltline_engine::RunId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// More answers than there can be: one that names no attempt may be to an earlier one.
+pub(super) const UNNAMED: u64 = u64::MAX;
+
 /// An attempt that is out.
 #[derive(Debug, Clone)]
 pub(super) struct Out {
@@ -20,8 +23,16 @@ pub(super) struct Out {
     pub(super) kind: Arc<str>,
     /// Its message; none where it could not be published yet.
     pub(super) sent: Option<Sent>,
+    /// Answers that were on the broker before it, among which one that names no attempt may be to an earlier one.
+    pub(super) answers_before: u64,
+    /// Until when it is to be taken, in milliseconds since the Unix epoch.
+    pub(super) until_ms: u64,
     /// Whether the driver has it.
     pub(super) is_taken: bool,
+    /// Whether the driver is asked to stop.
+    pub(super) is_stopping: bool,
+    /// Why it is not with the broker, as its run's log says.
+    pub(super) trouble: Option<Arc<str>>,
 }
 
 /// A message that is on the broker.
@@ -33,10 +44,10 @@ pub(super) struct Sent {
     pub(super) stream_ms: i64,
     /// When its consumer was made.
     pub(super) consumer_ms: i64,
+    /// When the broker had taken it, by this host's clock.
+    pub(super) at_ms: u64,
     /// Whether other drivers share it.
     pub(super) is_shared: bool,
-    /// Answers that were on the broker before it.
-    pub(super) answers_before: u64,
 }
 
 /// What is out.
@@ -47,7 +58,7 @@ pub(super) struct Outs {
 }
 
 /// A message's: when its stream was made, and where in it. A stream that is made anew counts from 1 again.
-type Place = (i64, u64);
+pub(super) type Place = (i64, u64);
 
 /// What one driver has.
 #[derive(Debug, Default)]
@@ -80,6 +91,17 @@ impl Outs {
             (Some(sent), true) => _ = of.taken.insert(sent.place(), place),
         }
         self.runs.entry(run).or_default().push(out);
+    }
+
+    /// One is about to be out. It stands for what was of its step; that is returned where it is of an earlier attempt.
+    pub(super) fn stand_for(&mut self, run: RunId, out: &mut Out) -> Option<Out> {
+        let earlier = self.remove(run, out.step);
+        if let Some(same) = earlier.as_ref().filter(|one| one.attempt == out.attempt) {
+            out.is_stopping = same.is_stopping;
+            out.trouble.clone_from(&same.trouble);
+        }
+        self.put(run, out.clone());
+        earlier.filter(|earlier| earlier.attempt < out.attempt)
     }
 
     /// One is out no more.
@@ -210,6 +232,30 @@ impl Outs {
         lost.collect()
     }
 
+    /// Until when the first of those is to be taken that nobody has taken.
+    pub(super) fn soonest_ms(&self) -> Option<u64> {
+        let all = self.drivers.values();
+        let places = all.flat_map(|of| of.waiting.values().chain(&of.unsent));
+        let until = places.filter_map(|(run, step)| Some(self.get(*run, *step)?.until_ms));
+        until.min()
+    }
+
+    /// Those whose drivers are asked to stop.
+    pub(super) fn stopping(&self) -> Vec<(RunId, Out)> {
+        let all = self.runs.iter();
+        let all = all.flat_map(|(run, outs)| outs.iter().map(|out| (*run, out)));
+        let stopping = all.filter(|(_, out)| out.is_stopping);
+        stopping.map(|(run, out)| (run, out.clone())).collect()
+    }
+
+    /// Changes one that is out.
+    pub(super) fn change(&mut self, run: RunId, step: u32, change: impl FnOnce(&mut Out)) {
+        let outs = self.runs.get_mut(&run);
+        if let Some(out) = outs.and_then(|outs| outs.iter_mut().find(|out| out.step == step)) {
+            change(out);
+        }
+    }
+
     /// The attempt whose message has this place.
     pub(super) fn at(&self, driver: &str, stream_ms: i64, sequence: u64) -> Option<(RunId, Out)> {
         let of = self.drivers.get(driver)?;
@@ -221,13 +267,15 @@ impl Outs {
 }
 
 impl Sent {
-    fn place(self) -> Place {
+    pub(super) fn place(self) -> Place {
         (self.stream_ms, self.sequence)
     }
 
     /// Whether the driver's consumer will deliver it, or has.
     pub(super) fn is_there(self, stream_ms: i64, seen: Seen) -> bool {
-        self.stream_ms == stream_ms && self.consumer_ms == seen.made_ms
+        let is_passed_over =
+            seen.is_drained && seen.delivered < self.sequence && self.at_ms < seen.asked_ms;
+        self.stream_ms == stream_ms && self.consumer_ms == seen.made_ms && !is_passed_over
     }
 }
 
@@ -254,9 +302,13 @@ mod tests {
                 sequence,
                 stream_ms: 1,
                 consumer_ms: 2,
+                at_ms: 3,
                 is_shared: false,
-                answers_before: 0,
             }),
+            answers_before: 0,
+            until_ms: 100 + u64::from(step),
+            is_stopping: false,
+            trouble: None,
             is_taken: false,
         }
     }
@@ -264,6 +316,8 @@ mod tests {
     const SEEN: Seen = Seen {
         made_ms: 2,
         delivered: 0,
+        is_drained: false,
+        asked_ms: 4,
     };
 
     #[test]
@@ -331,5 +385,38 @@ mod tests {
         assert_eq!(runs(outs.lost("d", 3, SEEN)), [1, 2]);
         let younger = Seen { made_ms: 4, ..SEEN };
         assert_eq!(runs(outs.lost("d", 1, younger)), [1, 2]);
+        // Nothing waits, and it was never delivered: somebody has deleted it.
+        let drained = Seen {
+            is_drained: true,
+            ..SEEN
+        };
+        assert_eq!(runs(outs.lost("d", 1, drained)), [1, 2]);
+        let delivered = Seen {
+            delivered: 5,
+            ..drained
+        };
+        assert_eq!(runs(outs.lost("d", 1, delivered)), [2]);
+        // Seen before the message was there.
+        let earlier = Seen {
+            asked_ms: 3,
+            ..drained
+        };
+        assert_eq!(runs(outs.lost("d", 1, earlier)), [2]);
+    }
+
+    #[test]
+    fn who_is_to_be_taken_first_is_looked_for_among_those_that_wait() {
+        let mut outs = Outs::default();
+        assert_eq!(outs.soonest_ms(), None);
+        outs.put(RunId(1), out(7, 1, Some(5)));
+        outs.put(RunId(1), out(3, 1, Some(6)));
+        outs.put(RunId(2), out(5, 1, None));
+        assert_eq!(outs.soonest_ms(), Some(103));
+        let seen = Seen {
+            delivered: 6,
+            ..SEEN
+        };
+        outs.take_up_to("d", 1, seen);
+        assert_eq!(outs.soonest_ms(), Some(105));
     }
 }

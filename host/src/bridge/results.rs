@@ -7,7 +7,7 @@ mod arrived;
 use self::arrived::{Arrived, at_once};
 use super::Bridge;
 use super::listen::BATCH;
-use super::outs::Out;
+use super::outs::{Out, Sent, UNNAMED};
 use super::token::{Tokens, unpack};
 use crate::clock;
 use crate::documents::Token;
@@ -29,8 +29,8 @@ use tokio::sync::Semaphore;
 /// Answers that are in hand at once.
 const IN_HAND_MAX: usize = BATCH;
 
-/// The longest answer that is read: an output, a resource, and room for the rest.
-const RESULT_BYTES_MAX: usize = 1 << 20;
+/// The longest answer that is read. Drivers of Conveyor's send back the resource with all that was answered before them.
+const RESULT_BYTES_MAX: usize = 8 << 20;
 
 /// How many answers of a run are written down that were not taken.
 const IGNORED_MAX: usize = 100;
@@ -99,16 +99,13 @@ impl Bridge {
     }
 
     /// An attempt is out no more.
-    pub(super) fn answered(&self, run: RunId, step: u32, attempt: u32) {
+    pub(super) fn is_out_no_more(&self, run: RunId, step: u32, attempt: u32) {
         let mut outs = self.outs.lock();
         if outs
             .get(run, step)
             .is_some_and(|out| out.attempt == attempt)
         {
             outs.remove(run, step);
-        }
-        if outs.of_run(run).is_empty() {
-            self.shared.lock().remove(&run);
         }
     }
 
@@ -122,26 +119,44 @@ impl Bridge {
         let Some(stored) = owner.runs().load(run).await? else {
             return Ok(None);
         };
-        Ok(Some(self.open_in(owner, &stored)))
+        Ok(Some(self.open_in(owner, &stored).await?))
     }
 
-    fn open_in(&self, owner: &Owner, stored: &StoredRun) -> Vec<Out> {
+    /// The attempts of a run that are out by what the store has of it.
+    pub(super) async fn open_in(
+        &self,
+        owner: &Owner,
+        stored: &StoredRun,
+    ) -> Result<Vec<Out>, OwnerError> {
+        let (run, record) = (stored.run.id, &stored.record);
+        let config = owner.registry().config_of(record);
+        let mut open = Vec::new();
         let steps = (0_u32..).zip(stored.run.plan.steps.iter().zip(&stored.run.steps));
-        let open = steps.filter_map(|(index, (plan, step))| {
-            Some(Out {
+        for (index, (plan, step)) in steps {
+            let Some(attempt) = step.native_attempt() else {
+                continue;
+            };
+            let Some(entry) = owner.registry().native(&config, &plan.driver) else {
+                continue;
+            };
+            let dispatched = self.dispatched(run, index, attempt).await?;
+            let dispatched = dispatched.as_ref();
+            open.push(Out {
                 step: index,
-                step_id: plan.id.as_str().into(),
-                attempt: step.native_attempt()?,
-                driver: plan.driver.as_str().into(),
-                entry: owner
-                    .registry()
-                    .native(&stored.record.config, &plan.driver)?,
-                kind: stored.record.kind.as_str().into(),
-                sent: None,
+                step_id: self.words.of(&plan.id),
+                attempt,
+                driver: self.words.of(&plan.driver),
+                entry: self.words.entry(&plan.driver, &entry),
+                kind: self.words.of(&record.kind),
+                sent: dispatched.map(Sent::from),
+                answers_before: dispatched.map_or(UNNAMED, |record| record.answers_before),
+                until_ms: stored.run.attempt_deadline_ms(index).unwrap_or(u64::MAX),
                 is_taken: false,
-            })
-        });
-        open.collect()
+                is_stopping: false,
+                trouble: None,
+            });
+        }
+        Ok(open)
     }
 
     async fn until_logged(&self, sequence: Option<u64>) {
@@ -268,9 +283,8 @@ fn choose(
     if !fits(&out) {
         return Err("it names an attempt that is not open".to_owned());
     }
-    let before = out.sent.map_or(0, |sent| sent.answers_before);
     let is_named = result.step_id.is_some() && result.attempt.is_some();
-    if sequence <= before && !is_named {
+    if sequence <= out.answers_before && !is_named {
         return Err("it may be older than the attempt, and does not say which it is of".to_owned());
     }
     Ok((out.clone(), false))
@@ -306,7 +320,7 @@ fn told(outcome: &DriverOutcome) -> Told {
     }
 }
 
-fn failed(failure: Failure) -> Told {
+pub(super) fn failed(failure: Failure) -> Told {
     Told {
         answer: Answer::Failed(failure),
         output: None,

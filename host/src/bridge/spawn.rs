@@ -11,9 +11,10 @@ use crate::durable;
 use crate::state::StateFolder;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -21,6 +22,9 @@ use std::time::Duration;
 
 /// How long the server may take to start, and to end.
 const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The longest greeting of a server.
+const GREETING_BYTES_MAX: u64 = 64 << 10;
 
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -135,7 +139,6 @@ fn spawned(
 /// Starts it there; `None` where it ends at once, as it does where somebody else has the port.
 fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError> {
     let config = folder.join("server.conf");
-    write_secret(&config, &settings(folder, address))?;
     let log = folder.join("log");
     let log = OpenOptions::new()
         .create(true)
@@ -143,9 +146,14 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError
         .mode(0o600)
         .open(&log)
         .map_err(io("write", &log))?;
+    // Whoever else listens there does not know it.
+    let name = random()?.hex();
+    write_secret(&config, &settings(folder, address, &name))?;
     let mut command = Command::new("nats-server");
     command.arg("-c").arg(&config).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(log);
+    // A Ctrl-C at the terminal is for the host, which still needs it to end well.
+    command.process_group(0);
     let mut child = command.spawn().map_err(|error| {
         BridgeError::Settings(format!(
             "`--nats spawn` starts the `nats-server` on PATH, and there is none that starts ({error}); install it (Debian: nats-server), or name a server with --nats URL"
@@ -153,7 +161,7 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError
     })?;
     let rounds = TIME_MAX.as_millis() / PAUSE.as_millis();
     for _ in 0..rounds {
-        if address.answers_now() {
+        if address.answers_as(&name) {
             let server = Server::started(child).map_err(io("look after", folder))?;
             return Ok(Some(server));
         }
@@ -168,16 +176,16 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError
 }
 
 impl Address {
-    /// Whether it is this server that listens there: it greets first.
-    fn answers_now(&self) -> bool {
-        use std::io::Read;
+    /// Whether the server of this name listens there: it greets first, with a line that has it.
+    fn answers_as(&self, name: &str) -> bool {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        let Ok(mut stream) = TcpStream::connect_timeout(&address, PAUSE) else {
+        let Ok(stream) = TcpStream::connect_timeout(&address, PAUSE) else {
             return false;
         };
         let _ = stream.set_read_timeout(Some(TIME_MAX));
-        let mut greeting = [0; 4];
-        stream.read_exact(&mut greeting).is_ok() && &greeting == b"INFO"
+        let mut greeting = String::new();
+        let read = BufReader::new(stream.take(GREETING_BYTES_MAX)).read_line(&mut greeting);
+        read.is_ok() && greeting.starts_with("INFO ") && greeting.contains(name)
     }
 }
 
@@ -189,10 +197,10 @@ fn pause() {
     thread::sleep(PAUSE);
 }
 
-fn settings(folder: &Path, address: &Address) -> String {
+fn settings(folder: &Path, address: &Address, name: &str) -> String {
     let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
     format!(
-        "listen: \"127.0.0.1:{}\"\nmax_payload: {PAYLOAD_MAX}\npid_file: {}\njetstream {{ store_dir: {} }}\nauthorization {{ user: belt, password: {:?} }}\n",
+        "server_name: {name:?}\nlisten: \"127.0.0.1:{}\"\nmax_payload: {PAYLOAD_MAX}\npid_file: {}\njetstream {{ store_dir: {} }}\nauthorization {{ user: belt, password: {:?} }}\n",
         address.port,
         quoted(folder.join("pid")),
         quoted(folder.join("data")),

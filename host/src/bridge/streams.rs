@@ -114,7 +114,8 @@ impl Bridge {
     }
 }
 
-/// Whether a stream is as it has to be. Bounds and age are the operator's.
+/// Whether a stream is as it has to be. Bounds and age of answers and lines are the operator's; attempts that wait are not to be
+/// dropped for younger ones, nor for their age.
 fn check(wanted: &Config, found: &Config) -> Result<(), BridgeError> {
     let name = &wanted.name;
     let retention = |config: &Config| format!("{:?}", config.retention).to_lowercase();
@@ -126,7 +127,21 @@ fn check(wanted: &Config, found: &Config) -> Result<(), BridgeError> {
         );
         return Err(differs(name, why));
     }
+    let waits = wanted.name == MESSAGES_STREAM;
+    let is_bounded = found.max_messages > 0 || found.max_bytes > 0;
     let refused = [
+        (
+            waits && !found.max_age.is_zero(),
+            "drops what waits too long (`max_age`)",
+        ),
+        (
+            waits && found.max_messages_per_subject > 0,
+            "drops what waits for what comes after (`max_msgs_per_subject`)",
+        ),
+        (
+            waits && is_bounded && found.discard == DiscardPolicy::Old,
+            "drops what waits where it is full (`discard: old`)",
+        ),
         (found.sealed, "is sealed"),
         (found.no_ack, "acknowledges nothing"),
         (found.deny_delete, "lets no message be deleted"),

@@ -428,6 +428,11 @@ impl Owned {
             }
             block_on(self.owner.until_idle());
         }
+        if let Some(bridge) = self.owner.bridge().filter(|_| self.owner.carries() == 0)
+            && let Err(error) = block_on(bridge.leave())
+        {
+            output::warning(&format!("{:#}", anyhow::Error::new(error)));
+        }
         self.end();
     }
 

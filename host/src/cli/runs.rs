@@ -66,6 +66,8 @@ pub(super) enum RunsVerb {
     Cancel {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        broker: BrokerArgs,
         /// At once, rather than after its steps have had their time to stop
         #[arg(long)]
         force: bool,
@@ -169,7 +171,11 @@ pub(super) fn runs(verb: RunsVerb) -> Result<ExitCode, Stop> {
         } => look::logs(&which, step.as_deref(), follow),
         RunsVerb::Watch { which } => go_on::watch(&which),
         RunsVerb::Wait { which, timeout } => look::wait(&which, timeout.as_deref()),
-        RunsVerb::Cancel { which, force } => go_on::cancel(&which, force),
+        RunsVerb::Cancel {
+            which,
+            broker,
+            force,
+        } => go_on::cancel(&which, &broker, force),
         RunsVerb::Retry { which, anew, from } => go_on::retry(&which, &anew, from),
         RunsVerb::Rerun { which, anew } => go_on::rerun(&which, &anew),
         RunsVerb::Resume { which, anew } => go_on::resume(&which, &anew),

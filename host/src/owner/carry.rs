@@ -425,10 +425,7 @@ impl UnderWay {
     fn ended(&self, resync_ms: Option<u64>) {
         // What is still out, of a run that was ended while it was at rest.
         if let Some(bridge) = self.owner.bridge().filter(|bridge| bridge.has_out(self.id)) {
-            let (bridge, id) = (Arc::clone(bridge), self.id);
-            self.owner
-                .runtime
-                .spawn(async move { bridge.take_back_run(id).await });
+            bridge.let_go(self.id);
         }
         let resource = self.owner.carried.lock().ended(self.id);
         if let (Some(at_ms), Some((kind, name))) = (

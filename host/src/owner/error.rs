@@ -68,6 +68,9 @@ pub enum OwnerError {
     /// Somebody else changed the same thing, again and again.
     #[error("others keep changing the same thing; try again")]
     Contended,
+    /// A resource was to be changed, and is what it was to become.
+    #[error("the resource is what it was to become already")]
+    Unchanged,
     /// A request was repeated while it was being carried out.
     #[error("the same request is being carried out; try again")]
     Repeated,
@@ -146,6 +149,7 @@ impl OwnerError {
             OwnerError::Launch(error) => !error.is_fault(),
             OwnerError::Unready
             | OwnerError::Contended
+            | OwnerError::Unchanged
             | OwnerError::Repeated
             | OwnerError::Full { .. }
             | OwnerError::Closed

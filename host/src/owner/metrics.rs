@@ -389,13 +389,17 @@ impl Counted {
     }
 
     fn note(&self, run: &Run, event: &Event) {
-        let Event::AttemptEnded { step, attempt, .. } = *event else {
+        let Event::AttemptEnded { step, attempt, end } = event else {
             return;
         };
-        let is_native = self.natives.get(step as usize).copied();
+        let is_native = self.natives.get(*step as usize).copied();
         if self.bridge.is_some() && is_native == Some(false) {
-            let run = run.id;
-            self.ended.lock().push(EndedHere { run, step, attempt });
+            self.ended.lock().push(EndedHere {
+                run: run.id,
+                step: *step,
+                attempt: *attempt,
+                end: end.clone(),
+            });
         }
     }
 }

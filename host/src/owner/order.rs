@@ -47,6 +47,8 @@ pub struct RunOrder {
     pub workspace: Option<Workspace>,
     /// Whether the resource must not be there yet.
     pub is_new: bool,
+    /// Whether the resource must come to be another than it was.
+    pub is_change: bool,
     /// Why its drivers are called, where that is not plain from what becomes of the resource.
     pub event: Option<&'static str>,
     /// Adds what is written in the same commit, once it is known what is accepted.
@@ -187,6 +189,9 @@ impl Owner {
                 name: format!("{}/{}", resource.resource, resource.name),
             });
         }
+        if order.is_change && change.found.is_some() && !change.is_new {
+            return Err(OwnerError::Unchanged);
+        }
         let resource = &change.record.resource;
         let pipeline = match (named, &resource.pipeline) {
             (Some(pipeline), _) => Some(pipeline),
@@ -296,7 +301,7 @@ impl Owner {
         record.out_given
             || record.locked
             || record.workspace.is_some() && record.archive.is_none()
-            || !self.registry.is_served(&record.config)
+            || !record.is_served && !self.registry.is_served(&record.config)
     }
 
     /// A pipeline by its name.

@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::documents::{Config, DriverEntry, NativeDriver, Pipeline, SpecCheck};
 use crate::launch::{self, Prepared};
 use crate::plan;
+use crate::records::RunRecord;
 use crate::state::StateFolder;
 use crate::store::Revision;
 use crate::wasm::{HostSettings, LoadError, Tell, WasmHost};
@@ -124,6 +125,13 @@ impl Registry {
         }
     }
 
+    /// Whether a driver of this name is served that is native.
+    fn is_native(&self, name: &str) -> bool {
+        let served = self.served();
+        let driver = served.drivers.get(name);
+        driver.is_some_and(|driver| driver.is_native)
+    }
+
     /// To be told when something else is served.
     pub(crate) fn changes(&self) -> watch::Receiver<Arc<Served>> {
         self.served.subscribe()
@@ -138,6 +146,15 @@ impl Registry {
     pub(super) fn is_served(&self, config: &Path) -> bool {
         let served = self.served();
         served.number > 0 && served.path == config
+    }
+
+    /// The operator's file of a run: where it takes what is served, the one that is served now.
+    pub(crate) fn config_of(&self, record: &RunRecord) -> PathBuf {
+        let served = self.served();
+        match record.is_served && served.number > 0 {
+            true => served.path.clone(),
+            false => record.config.clone(),
+        }
     }
 
     /// The sandbox; started by whoever needs it first, as that configuration has it.
@@ -207,7 +224,7 @@ impl Registry {
             let (entries, path) = (&served.config, served.path.clone());
             let places = owner.places(&served.config)?;
             let prepared = launch::prepare(pipeline, used, entries, path, places, &owner.state)?;
-            let prepared = Arc::new(prepared);
+            let prepared = Arc::new(prepared.of_served(true));
             let mut all = registry.prepared.lock();
             all.retain(|(_, number), _| *number == served.number);
             if all.len() >= PREPARED_MAX {

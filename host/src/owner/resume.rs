@@ -37,6 +37,7 @@ impl Anew {
         let record = Arc::make_mut(&mut stored.record);
         if let Some(config) = &self.config {
             record.config.clone_from(config);
+            record.is_served = false;
         }
         if let Some(workspace) = &self.workspace {
             record.workspace = Some(workspace.clone());
@@ -100,6 +101,7 @@ impl Owner {
         if stored.run.is_ended() {
             return Ok(false);
         }
+        self.recall(&stored).await?;
         if self.end_overdue(&stored).await? {
             return Ok(true);
         }
@@ -228,6 +230,7 @@ impl Owner {
     ) -> Result<Accepted, OwnerError> {
         let mut stored = self.stored(id).await?;
         anew.apply(&mut stored);
+        self.place(&mut stored);
         let config = stored.record.config.clone();
         let _taking = self.registry.take(&stored.pipeline).await?;
         let entries = self.registry.entries_of(&config)?;
@@ -235,6 +238,7 @@ impl Owner {
         let pipeline = (*stored.pipeline).clone();
         let places = self.places(&entries)?;
         let prepared = launch::prepare(pipeline, used, &entries, config, places, &self.state)?;
+        let prepared = prepared.of_served(stored.record.is_served);
         let (record, new_id) = (&stored.record, launch::new_id());
         // What a client has sent is unpacked anew: the other run may have written to its own.
         let workspace = match (record.archive, &anew.workspace) {
@@ -296,7 +300,11 @@ impl Owner {
         id: RunId,
     ) -> Result<Option<(Launch, Vec<Input>)>, OwnerError> {
         let stored = self.stored(id).await?;
-        if stored.run.is_ended() || self.end_overdue(&stored).await? {
+        if stored.run.is_ended() {
+            return Ok(None);
+        }
+        self.recall(&stored).await?;
+        if self.end_overdue(&stored).await? {
             return Ok(None);
         }
         let epoch = stored.run.head.epoch.saturating_add(1);
@@ -306,7 +314,23 @@ impl Owner {
         Ok(Some((launch, claim.into_iter().collect())))
     }
 
-    async fn reopen(&self, stored: StoredRun) -> Result<Launch, OwnerError> {
+    async fn recall(&self, stored: &StoredRun) -> Result<(), OwnerError> {
+        match self.bridge() {
+            Some(bridge) => bridge.recall(self, stored).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The operator's file of a run is the one that is now.
+    fn place(&self, stored: &mut StoredRun) {
+        let config = self.registry.config_of(&stored.record);
+        if config != stored.record.config {
+            Arc::make_mut(&mut stored.record).config = config;
+        }
+    }
+
+    async fn reopen(&self, mut stored: StoredRun) -> Result<Launch, OwnerError> {
+        self.place(&mut stored);
         let entries = self.registry.entries_of(&stored.record.config)?;
         let places = self.places(&entries)?;
         Ok(launch::reopen(stored, &entries, places, &self.state)?)
@@ -341,7 +365,7 @@ impl Owner {
         if let Some(bridge) = self.bridge()
             && after.is_some_and(|after| after.is_ended())
         {
-            bridge.take_back_run(stored.run.id).await;
+            bridge.let_go(stored.run.id);
         }
         self.fold(&mut moved, input, None).await?;
         self.runs.store().sync(moved.head).await?;

@@ -145,12 +145,13 @@ impl Owner {
         asked: RunRecord,
         along: Along,
     ) -> RunOrder {
+        let config = self.registry.config_of(&asked);
         let pipeline = own.or(Some(asked.pipeline).filter(|name| !name.is_empty()));
-        let is_served = self.registry.is_served(&asked.config);
+        let is_served = self.registry.is_served(&config);
         let in_place = match is_served && !asked.out_given && !asked.locked {
             true => None,
             false => Some(InPlace {
-                config: asked.config,
+                config,
                 out: asked.out_given.then_some(asked.out),
                 locked: asked.locked,
             }),
@@ -165,6 +166,7 @@ impl Owner {
             context: set.map(|(key, value)| Override { key, value }).collect(),
             workspace,
             is_new: false,
+            is_change: false,
             event: Some("resync"),
             along: Some(along),
             in_place,

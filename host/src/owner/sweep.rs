@@ -26,9 +26,6 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Keys that are read at once.
 const PAGE: usize = 1_000;
 
-/// How long the answer to a request with a key is kept.
-const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
-
 /// Between two looks for what nobody names, where no run goes: uploads that no run was made of.
 const UNNAMED_PAUSE_MS: u64 = 60 * 60 * 1_000;
 
@@ -95,7 +92,7 @@ impl Owner {
                 break;
             }
         }
-        self.forget_answers(now_ms).await?;
+        self.repeats.sweep(&*self.store, now_ms).await?;
         if swept > 0 || looks_for_unnamed {
             self.remove_unnamed().await?;
         }
@@ -138,35 +135,6 @@ impl Owner {
             let _ = fs::remove_dir_all(&record.out);
         }
         Ok(true)
-    }
-
-    /// Forgets answers to requests that nobody repeats any more.
-    async fn forget_answers(&self, now_ms: u64) -> Result<(), OwnerError> {
-        #[derive(serde::Deserialize)]
-        struct Kept {
-            at_ms: u64,
-        }
-        let mut after: Option<String> = None;
-        loop {
-            let page = self
-                .store
-                .scan(ANSWERS, after.as_deref(), Order::Ascending, PAGE)
-                .await?;
-            let is_last = page.len() < PAGE;
-            after = page.last().map(|last| last.key.clone());
-            let is_old = |value: &[u8]| {
-                let kept = serde_json::from_slice::<Kept>(value);
-                kept.is_ok_and(|kept| kept.at_ms.saturating_add(IDEMPOTENCY_MS) < now_ms)
-            };
-            let old = page.iter().filter(|one| is_old(&one.value));
-            let batch = old.fold(Batch::new(), |batch, one| batch.delete(&one.key));
-            if !batch.deletes().is_empty() {
-                self.store.commit(batch).await?;
-            }
-            if is_last {
-                return Ok(());
-            }
-        }
     }
 
     /// Removes snapshots, drivers, workspaces and archives that no run names which is left.

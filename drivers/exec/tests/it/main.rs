@@ -27,7 +27,7 @@ async fn exec(config: &str) -> (World, Driver) {
     let world = World::over(Server::start(), "exec", program).await;
     fs::write(world.path("exec.yaml"), config).unwrap();
     fs::create_dir(world.path("work")).unwrap();
-    let driver = world.driver(&["--insecure-broker"]);
+    let driver = world.driver(&["--insecure-broker", "--concurrency", "4"]);
     (world, driver)
 }
 
@@ -39,8 +39,13 @@ async fn told(world: &mut World, with: Value) -> DriverOutcome {
 }
 
 async fn send(world: &World, step: &str, with: Value) {
+    send_attempt(world, step, 1, with).await;
+}
+
+async fn send_attempt(world: &World, step: &str, number: u32, with: Value) {
     let work = world.path("work").to_str().unwrap().to_owned();
     let fill = |attempt: &mut beltline_wire::DispatchedAttempt| {
+        attempt.attempt = number;
         attempt.workspace = Some(work);
         attempt.outputs.insert("before".to_owned(), Value::from(7));
         attempt.steps = vec![beltline_wire::DispatchedStep {

@@ -86,6 +86,31 @@ async fn a_failure_has_the_code_and_the_last_lines_or_the_signal() {
 }
 
 #[tokio::test]
+async fn a_step_says_after_which_exit_codes_it_may_be_tried_again() {
+    let (mut world, _driver) = exec(ALL).await;
+    let (retryable, permanent) = (DriverFailure::Retryable, DriverFailure::Permanent);
+    for (run, again, wanted) in [
+        ("exit 75", json!([75, 111]), retryable),
+        ("exit 1", json!([75, 111]), permanent),
+        ("exit 1", json!(true), retryable),
+        ("kill -9 $$", json!(true), retryable),
+        ("exit 1", json!(false), permanent),
+    ] {
+        let with = json!({"run": run, "shell": true, "retryable": again});
+        let failed = told(&mut world, with).await;
+        assert_eq!(failed.failure, Some(wanted), "{run}: {}", failed.message);
+    }
+    let with = json!({"run": "exit 1", "shell": true, "retryable": [0]});
+    let refused = told(&mut world, with).await;
+    assert_eq!(refused.failure, Some(permanent));
+    assert!(
+        refused.message.contains("exit codes from 1 to 255"),
+        "{}",
+        refused.message
+    );
+}
+
+#[tokio::test]
 async fn an_output_that_is_no_json_fails_for_good() {
     let (mut world, _driver) = exec(ALL).await;
     let with = json!({"run": "echo no > $BELT_OUTPUT", "shell": true});

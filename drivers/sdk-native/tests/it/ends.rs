@@ -92,6 +92,47 @@ async fn after_a_cancel_with_force_nothing_is_answered() {
 }
 
 #[tokio::test]
+async fn a_later_attempt_of_a_step_waits_until_the_earlier_one_has_really_ended() {
+    let mut world = World::new().await;
+    let driver = world.driver(&["--concurrency", "3"]);
+    world.dispatch("a", stubborn(&world)).await;
+    world.begun(1);
+    world.cancel(Some("a"), true).await;
+    driver.says("no answer counts any more");
+    let with = json!({"begun": world.path("begun")});
+    world
+        .send("a", with.clone(), |attempt| attempt.attempt = 2)
+        .await;
+    driver.says("waits until an earlier attempt of its step has ended");
+    world.dispatch("b", with).await;
+    assert_eq!(world.result().await.step_id.as_deref(), Some("b"));
+    let first = format!("{} 1", driver.pid());
+    assert_eq!(world.lines("begun"), [first.clone(), first]);
+    world.release();
+    let result = world.result().await;
+    assert_eq!(
+        (result.step_id.as_deref(), result.attempt),
+        (Some("a"), Some(2))
+    );
+    world.settled().await;
+    assert_eq!(world.results().await, 2);
+}
+
+#[tokio::test]
+async fn a_later_attempt_of_a_step_ends_the_earlier_one_whose_cancel_was_lost() {
+    let mut world = World::new().await;
+    let _driver = world.driver(&["--concurrency", "2"]);
+    world.dispatch("a", world.waiting()).await;
+    world.begun(1);
+    world
+        .send("a", json!({}), |attempt| attempt.attempt = 2)
+        .await;
+    assert_eq!(world.result().await.attempt, Some(2));
+    world.settled().await;
+    assert_eq!(world.results().await, 1);
+}
+
+#[tokio::test]
 async fn a_message_whose_cancel_came_first_is_dropped() {
     let mut world = World::new().await;
     let driver = world.driver(&["--concurrency", "1"]);

@@ -7,6 +7,7 @@ use beltline_wire::subjects;
 use futures::StreamExt as _;
 use serde_json::json;
 
+use crate::proxy::Proxy;
 use crate::world::World;
 
 #[tokio::test]
@@ -84,6 +85,25 @@ async fn a_broker_that_comes_back_is_given_the_answer_and_asked_for_more() {
     assert_eq!(world.result().await.token.as_deref(), Some("token of t"));
     world.settled().await;
     assert_eq!(world.lines("begun").len(), 1);
+}
+
+/// Nothing tells it: it asks, and nobody answers.
+#[tokio::test]
+async fn a_connection_that_has_gone_silent_is_found_out_and_given_up_for_another() {
+    let mut world = World::new().await;
+    let port = world.server.url.rsplit_once(':').unwrap().1;
+    let proxy = Proxy::to(port.parse().unwrap());
+    let driver = world.driver_over(&proxy.url(), &["--concurrency", "1"]);
+    world.dispatch("s", world.waiting()).await;
+    world.begun(1);
+    proxy.strand();
+    world.release();
+    driver.says("connection lost");
+    assert_eq!(world.result().await.token.as_deref(), Some("token of s"));
+    world.dispatch("t", json!({})).await;
+    assert_eq!(world.result().await.token.as_deref(), Some("token of t"));
+    world.settled().await;
+    assert_eq!((world.lines("begun").len(), world.results().await), (1, 2));
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@
 
 mod ends;
 mod lost;
+#[path = "../../../../tests/it/proxy.rs"]
+#[allow(dead_code, reason = "shared with the tests of the host")]
+mod proxy;
 mod server;
 mod shared;
 mod works;

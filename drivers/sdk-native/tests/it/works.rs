@@ -2,9 +2,9 @@
 
 use beltline_wire::{DriverFailure, DriverLog, OutputReply, OutputRequest, subjects};
 use futures::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 use crate::world::{RUN, World, example, object};
 
 #[tokio::test]
@@ -161,25 +161,74 @@ async fn an_output_that_was_left_out_is_asked_for() {
         .await
         .unwrap();
     let _driver = world.driver(&[]);
-    let with = json!({"output_of": "before"});
-    world
-        .send("s", with, |attempt| {
-            attempt.outputs_left = vec!["before".to_owned()]
-        })
-        .await;
+    without_output(&world, 60_000).await;
     let request = asked.next().await.unwrap();
     let asked: OutputRequest = serde_json::from_slice(&request.payload).unwrap();
     assert_eq!(
         (asked.token.as_str(), asked.of.as_str()),
         ("token of s", "before")
     );
-    let reply = serde_json::to_vec(&OutputReply::Output(Some(json!([1])))).unwrap();
-    world
-        .client
-        .publish(request.reply.unwrap(), reply.into())
-        .await
-        .unwrap();
+    give(&world, request, json!([1])).await;
     assert_eq!(world.result().await.driverresult.data, json!({"had": [1]}));
+}
+
+/// Sends an attempt that needs an output which its message does not carry.
+async fn without_output(world: &World, timeout_ms: u64) {
+    let with = json!({"output_of": "before"});
+    let fill = |attempt: &mut beltline_wire::DispatchedAttempt| {
+        attempt.outputs_left = vec!["before".to_owned()];
+        attempt.timeout_ms = timeout_ms;
+    };
+    world.send("s", with, fill).await;
+}
+
+async fn give(world: &World, request: async_nats::Message, output: Value) {
+    let reply = serde_json::to_vec(&OutputReply::Output(Some(output))).unwrap();
+    let given = world.client.publish(request.reply.unwrap(), reply.into());
+    given.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_is_away_is_asked_for_an_output_until_it_is_back() {
+    let mut world = World::new().await;
+    let _driver = world.driver(&[]);
+    without_output(&world, 60_000).await;
+    // The line says that nobody was there.
+    world.until_kept(subjects::LOGS_STREAM, 1).await;
+    let subject = subjects::outputs_subject(RUN);
+    let mut asked = world.client.subscribe(subject).await.unwrap();
+    let again = tokio::time::timeout(PATIENCE, asked.next()).await;
+    let request = again.expect("nobody asks again").unwrap();
+    give(&world, request, json!([1])).await;
+    assert_eq!(world.result().await.driverresult.data, json!({"had": [1]}));
+    assert_eq!(world.kept(subjects::LOGS_STREAM).await, 1);
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_waiting_for_an_output() {
+    let mut world = World::new().await;
+    let _driver = world.driver(&[]);
+    without_output(&world, 60_000).await;
+    world.until_kept(subjects::LOGS_STREAM, 1).await;
+    world.cancel(None, false).await;
+    let result = world.result().await.driverresult;
+    assert_eq!(result.failure, Some(DriverFailure::Cancelled));
+}
+
+#[tokio::test]
+async fn an_output_that_nobody_gives_in_time_fails_the_attempt_with_the_reason() {
+    let mut world = World::new().await;
+    let _driver = world.driver(&[]);
+    without_output(&world, 500).await;
+    let result = world.result().await.driverresult;
+    assert_eq!(result.failure, Some(DriverFailure::Retryable));
+    assert!(
+        result
+            .message
+            .starts_with("the output of step `before` cannot be had from the host: no responders"),
+        "{}",
+        result.message
+    );
 }
 
 #[tokio::test]

@@ -142,12 +142,17 @@ impl World {
 
     /// Starts a driver and waits until it listens.
     pub fn driver(&self, arguments: &[&str]) -> Driver {
+        self.driver_over(&self.server.url, arguments)
+    }
+
+    /// The same over another way to the broker.
+    pub fn driver_over(&self, url: &str, arguments: &[&str]) -> Driver {
         let log = self.path(&format!(
             "stderr.{}",
             self.started.fetch_add(1, Ordering::Relaxed)
         ));
         let child = Command::new(&self.program)
-            .args(["--nats", &self.server.url])
+            .args(["--nats", url])
             .args(arguments)
             .current_dir(self.folder.path())
             .stderr(Stdio::from(fs::File::create(&log).unwrap()))
@@ -226,6 +231,14 @@ impl World {
     /// How many results there are in all.
     pub async fn results(&self) -> u64 {
         self.kept(subjects::RESULTS_STREAM).await
+    }
+
+    /// Waits until so many messages are on a stream.
+    pub async fn until_kept(&self, stream: &str, count: u64) {
+        let until = crate::server::now() + PATIENCE;
+        while self.kept(stream).await < count {
+            assert!(crate::server::now() < until, "waited in vain on {stream}");
+        }
     }
 
     pub async fn kept(&self, stream: &str) -> u64 {

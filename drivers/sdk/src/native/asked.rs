@@ -28,6 +28,10 @@ pub(crate) fn cancel_requested() -> bool {
     host().cancel_requested()
 }
 
+pub(crate) fn is_over() -> bool {
+    host().is_over()
+}
+
 pub(crate) fn config() -> String {
     host().config()
 }

@@ -99,7 +99,7 @@ impl Taking {
     async fn settle(self, counts: bool) {
         let Answered { step, attempt, .. } = self.answered;
         if counts {
-            self.arrived.bridge.answered(self.run, step, attempt);
+            self.arrived.bridge.is_out_no_more(self.run, step, attempt);
             self.arrived.acknowledge().await;
         } else {
             let why = "its attempt has ended".to_owned();

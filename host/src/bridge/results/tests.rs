@@ -28,9 +28,13 @@ fn out(step: u32, driver: &str, attempt: u32, token: Token) -> Out {
             sequence: 1,
             stream_ms: 0,
             consumer_ms: 0,
+            at_ms: 0,
             is_shared: false,
-            answers_before: 10,
         }),
+        answers_before: 10,
+        until_ms: 0,
+        is_stopping: false,
+        trouble: None,
         is_taken: false,
     }
 }

@@ -1,5 +1,6 @@
 //! `belt runs retry`, `rerun`, `resume`, `watch` and `cancel`: stored runs that are moved, and watched to their end.
 
+use super::super::broker::BrokerArgs;
 use super::super::connection::{Connection, block_on};
 use super::super::follow::follow;
 use super::super::run::say;
@@ -113,9 +114,9 @@ pub(super) fn watch(which: &Which) -> Result<ExitCode, Stop> {
     to_the_end(connection, &run, which.common.output)
 }
 
-pub(super) fn cancel(which: &Which, force: bool) -> Result<ExitCode, Stop> {
+pub(super) fn cancel(which: &Which, broker: &BrokerArgs, force: bool) -> Result<ExitCode, Stop> {
     let format = which.common.output;
-    let connection = which.common.place.open(format)?;
+    let connection = which.common.place.open_over(broker, format)?;
     let path = which.path("/cancel")?;
     let ask = json!({"force": force});
     let run: RunView = block_on(connection.client.post(&path, &ask))?;

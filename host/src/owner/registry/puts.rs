@@ -137,8 +137,15 @@ impl Owner {
         self.check_unused(name).await?;
         let batch = Batch::new().expect(&key, found.revision).delete(&key);
         self.catalog.commit(batch).await?;
+        let was_native = self.registry.is_native(name);
         self.republish().await?;
         drop(leaving);
+        if let Some(bridge) = self.bridge().filter(|_| was_native)
+            && let Err(error) = bridge.retire(name).await
+        {
+            let error = crate::text::chain(&error);
+            tracing::warn!(driver = name, error, "its consumer stays on the broker");
+        }
         Ok(())
     }
 
