@@ -11,6 +11,7 @@ mod drivers;
 mod events;
 mod guard;
 mod idempotency;
+mod keys;
 mod logs;
 mod out;
 mod page;
@@ -36,12 +37,14 @@ pub use server::{CONNECTIONS_MAX, Listening, SOCKET, Server, connect};
 pub use status::{Health, OwnerView};
 
 use crate::owner::Owner;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::{Extension, Router};
+use runs::Ends;
 use std::sync::Arc;
+use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -93,10 +96,17 @@ fn routes(owner: Shared) -> (Router, utoipa::openapi::OpenApi) {
 /// The service of an owner: what each listener hands its requests to.
 pub fn service(owner: Shared) -> Router {
     let (router, document) = routes(owner);
+    let keys = keys::keys(&document);
     router
+        .layer(middleware::from_fn_with_state(keys, keys::known))
         .merge(documentation::routes(document))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
+}
+
+/// The same of a server that ends when `ends` becomes true: whoever waits for a run is answered then.
+pub fn service_until(owner: Shared, ends: watch::Receiver<bool>) -> Router {
+    service(owner).layer(Extension(Ends::new(ends)))
 }
 
 /// Whoever looks over the network is shown nothing that a power cut could take back.

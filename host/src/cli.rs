@@ -45,10 +45,11 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// List what has been applied, or show one of it
     Get(things::GetArgs),
-    /// Show all of a definition, pipeline, driver or resource
-    Describe(things::OneArgs),
+    /// Show all that is known of a definition, pipeline, driver or resource, or of each
+    Describe(things::GetArgs),
     /// Remove a definition, pipeline, driver or resource
-    Delete(things::OneArgs),
+    #[command(override_usage = "belt delete [OPTIONS] <TYPE> <NAME>")]
+    Delete(things::DeleteArgs),
     /// Check pipelines, resources, definitions and belt.yaml without running anything
     Lint(lint::LintArgs),
     /// Look at runs, and have them go on

@@ -4,6 +4,7 @@
 
 mod events;
 mod patience;
+mod silence;
 
 pub use events::{Incoming, Stream};
 pub use patience::Say;
@@ -20,6 +21,7 @@ use patience::Patience;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use silence::{SILENCE_MAX, Silence};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -48,6 +50,8 @@ enum Transport {
         http: reqwest::Client,
         base: String,
         token: Option<Arc<str>>,
+        /// Of a server that is elsewhere. An owner on this machine may compile drivers before it answers, and its death is seen.
+        silence_max: Option<Duration>,
         /// Keeps the short path to a socket.
         _folder: Option<Arc<OwnedFd>>,
     },
@@ -143,6 +147,7 @@ impl Client {
                 http,
                 base: url.trim_end_matches('/').to_owned(),
                 token,
+                silence_max: Some(SILENCE_MAX),
                 _folder: None,
             },
             patience: None,
@@ -178,6 +183,7 @@ impl Client {
                 http,
                 base: "http://localhost".to_owned(),
                 token: None,
+                silence_max: None,
                 _folder: Some(Arc::new(held)),
             },
             patience: None,
@@ -213,7 +219,11 @@ impl Client {
     ) -> Result<Answer, ClientError> {
         match &self.transport {
             Transport::Http {
-                http, base, token, ..
+                http,
+                base,
+                token,
+                silence_max,
+                ..
             } => {
                 let mut request = http.request(method, format!("{base}{path}"));
                 for (name, value) in headers {
@@ -222,71 +232,52 @@ impl Client {
                 if let Some(token) = token {
                     request = request.bearer_auth(token);
                 }
-                let request = match payload {
-                    Payload::None => request,
-                    Payload::Json(bytes) => request
-                        .header(header::CONTENT_TYPE, "application/json")
-                        .body(bytes),
-                    Payload::Stream(kind, stream) => request
-                        .header(header::CONTENT_TYPE, kind)
-                        .body(reqwest::Body::wrap_stream(stream)),
-                };
-                let answer = request.send().await;
-                let is_there = answer
-                    .as_ref()
-                    .err()
-                    .is_none_or(|error| !error.is_connect());
-                if let Some(patience) = self.patience.as_ref().filter(|_| is_there) {
-                    patience.is_there();
-                }
-                let answer = answer.map_err(|error| unreachable(base, &error))?;
-                Ok(Answer {
-                    status: answer.status(),
-                    headers: answer.headers().clone(),
-                    body: answer
-                        .bytes_stream()
-                        .map(|piece| piece.map_err(|error| text::chain(&error)))
-                        .boxed(),
-                    place: base.clone(),
-                })
+                let silence = Silence::new(*silence_max);
+                self.over_http(base, request, payload, silence).await
             }
             Transport::InProcess(service) => {
                 let mut request = Request::builder().method(method).uri(path);
                 for (name, value) in headers {
                     request = request.header(*name, value);
                 }
-                let body = match payload {
-                    Payload::None => Body::empty(),
-                    Payload::Json(bytes) => {
-                        request = request.header(header::CONTENT_TYPE, "application/json");
-                        Body::from(bytes)
-                    }
-                    Payload::Stream(kind, stream) => {
-                        request = request.header(header::CONTENT_TYPE, kind);
-                        Body::from_stream(stream)
-                    }
-                };
-                let place = "this process";
-                let mut request = request
-                    .body(body)
-                    .map_err(|error| unreachable(place, &error))?;
-                request.extensions_mut().insert(Via::Local);
-                let answer = match service.clone().oneshot(request).await {
-                    Ok(answer) => answer,
-                    Err(never) => match never {},
-                };
-                let (parts, body) = answer.into_parts();
-                Ok(Answer {
-                    status: parts.status,
-                    headers: parts.headers,
-                    body: body
-                        .into_data_stream()
-                        .map(|piece| piece.map_err(|error| text::chain(&error)))
-                        .boxed(),
-                    place: place.to_owned(),
-                })
+                in_process(service, request, payload).await
             }
         }
+    }
+
+    async fn over_http(
+        &self,
+        base: &str,
+        request: reqwest::RequestBuilder,
+        payload: Payload,
+        silence: Silence,
+    ) -> Result<Answer, ClientError> {
+        let request = match payload {
+            Payload::None => request,
+            Payload::Json(bytes) => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(bytes),
+            Payload::Stream(kind, stream) => request
+                .header(header::CONTENT_TYPE, kind)
+                .body(reqwest::Body::wrap_stream(silence.sending(stream))),
+        };
+        let answer = silence.in_time(request.send()).await;
+        // One that says nothing may be no server at all.
+        let answer = answer.map_err(|silent| unreachable(base, &silent))?;
+        let is_there = answer
+            .as_ref()
+            .err()
+            .is_none_or(|error| !error.is_connect());
+        if let Some(patience) = self.patience.as_ref().filter(|_| is_there) {
+            patience.is_there();
+        }
+        let answer = answer.map_err(|error| unreachable(base, &error))?;
+        Ok(Answer {
+            status: answer.status(),
+            headers: answer.headers().clone(),
+            body: silence.hearing(answer.bytes_stream()),
+            place: base.to_owned(),
+        })
     }
 
     /// Whether it waits for its server.
@@ -366,6 +357,43 @@ impl Client {
         };
         self.repeat(ask).await
     }
+}
+
+async fn in_process(
+    service: &Router,
+    mut request: http::request::Builder,
+    payload: Payload,
+) -> Result<Answer, ClientError> {
+    let body = match payload {
+        Payload::None => Body::empty(),
+        Payload::Json(bytes) => {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+            Body::from(bytes)
+        }
+        Payload::Stream(kind, stream) => {
+            request = request.header(header::CONTENT_TYPE, kind);
+            Body::from_stream(stream)
+        }
+    };
+    let place = "this process";
+    let mut request = request
+        .body(body)
+        .map_err(|error| unreachable(place, &error))?;
+    request.extensions_mut().insert(Via::Local);
+    let answer = match service.clone().oneshot(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    };
+    let (parts, body) = answer.into_parts();
+    Ok(Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body
+            .into_data_stream()
+            .map(|piece| piece.map_err(|error| text::chain(&error)))
+            .boxed(),
+        place: place.to_owned(),
+    })
 }
 
 /// An `Idempotency-Key` that nobody has used.

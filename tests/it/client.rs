@@ -165,6 +165,8 @@ fn what_has_been_applied() {
             side.belt(&format!("get {sort}s -o yaml"));
             side.belt(&format!("describe {sort} {name}"));
             side.belt(&format!("describe {sort} {name} -o json"));
+            side.belt(&format!("describe {sort}s"));
+            side.belt(&format!("delete {sort}"));
         }
         for nothing in [
             "get app",
@@ -172,6 +174,8 @@ fn what_has_been_applied() {
             "get runs",
             "get pipeline x",
             "describe app x",
+            "describe app",
+            "describe app -o json",
         ] {
             side.belt(nothing);
         }
@@ -201,9 +205,11 @@ fn what_has_been_applied_to_a_server() {
             side.belt(&format!("get app{format}"));
             side.belt(&format!("get app thing{format}"));
             side.belt(&format!("describe app thing{format}"));
+            side.belt(&format!("describe app{format}"));
             side.belt(&format!("get drivers{format}"));
         }
         side.belt("describe driver say");
+        side.belt("describe drivers -o json");
         side.belt("delete driver say");
         side.bench
             .write("resource.yaml", "name: other\nresource: app\nspec: 3\n");

@@ -61,6 +61,7 @@ fn flags_for_this_machine_are_refused() {
         &["--config", "client/belt.yaml"][..],
         &["--out", "made"],
         &["--locked"],
+        &["--nats", "nats://127.0.0.1:1"],
     ] {
         let said = run(&bench, &up, more);
         assert_eq!(said.code, 2, "{said:?}");
@@ -68,4 +69,52 @@ fn flags_for_this_machine_are_refused() {
         assert!(said.stderr.contains(&expected), "{said:?}");
     }
     up.get("/runs/latest").refused(404);
+}
+
+/// The variable is for whoever can use it, and may stand in a shell's profile.
+#[test]
+fn a_broker_is_refused_where_a_flag_names_it_and_passed_over_where_the_environment_does() {
+    let (bench, up) = bench("workspace: ro");
+    assert_eq!(run(&bench, &up, &[]).code, 0);
+    let url = up.url();
+    let files = ["-f", "client/pipeline.yaml", "-r", "client/resource.yaml"];
+    let place = ["--workspace", "client/work"];
+    for (verb, code) in [
+        (&[&["run"], &files[..], &place].concat()[..], 0),
+        (&["runs", "retry", "--from", "s"], 0),
+        (&["runs", "rerun"], 0),
+        (&["runs", "resume"], 0),
+    ] {
+        let flag = ["--server", &url, "--nats", "nats://127.0.0.1:1"];
+        let said = bench.belt(&[verb, &flag].concat());
+        assert_eq!(said.code, 2, "{said:?}");
+        let expected = "`--nats` is for runs on this machine";
+        assert!(said.stderr.contains(expected), "{said:?}");
+        let mut command = bench.command(verb);
+        command.env("BELT_NATS", "nats://127.0.0.1:1");
+        command.env("BELT_SERVER", &url);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{verb:?}: {output:?}");
+        command.args(["--nats", "nats://127.0.0.1:1"]);
+        assert_eq!(command.output().unwrap().status.code(), Some(2));
+    }
+}
+
+#[test]
+fn a_large_pipeline_is_applied() {
+    let bench = Bench::new(&["echo"]);
+    let up = Up::start(&bench);
+    let context = json!({"text": "x".repeat(250 << 10)});
+    let with = json!({"text": "x".repeat(59 << 10)});
+    let step = |nth: usize| json!({"id": format!("s{nth}"), "driver": "echo", "with": with});
+    let steps: Vec<_> = (0..11).map(step).collect();
+    let pipeline = json!({"name": "large", "resource": "app", "context": context, "steps": steps});
+    let text = pipeline.to_string();
+    assert!(text.len() > 896 << 10, "{}", text.len());
+    bench.write("large.json", text);
+    let said = bench.belt(&["apply", "-f", "large.json", "--server", &up.url()]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let kept = up.get("/pipelines/large").is(200);
+    assert_eq!((&kept["context"], &kept["metadata"]), (&context, &context));
+    assert_eq!(kept["steps"].as_array().unwrap().len(), 11);
 }

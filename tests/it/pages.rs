@@ -6,20 +6,26 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const SHOWN: &str = "http://127.0.0.1:8080";
+pub const SHOWN: &str = "http://127.0.0.1:8080";
 
-/// The commands of a page's console blocks; a line that ends in `\` goes on.
-fn commands(page: &Path) -> Vec<String> {
+/// The commands of a page's console blocks, without what is said beside them and that they go on in the background; a line
+/// that ends in `\` goes on.
+pub fn commands(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
     let blocks = text.split("```console\n").skip(1);
     let blocks = blocks.map(|block| block.split("```").next().unwrap().replace("\\\n", " "));
     let lines = blocks.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>());
-    let commands = lines.filter_map(|line| line.strip_prefix("$ ").map(str::to_owned));
+    let commands = lines.filter_map(|line| line.strip_prefix("$ ").map(bare));
     commands.collect()
 }
 
+fn bare(command: &str) -> String {
+    let command = command.split(" #").next().unwrap().trim();
+    command.trim_end_matches('&').trim_end().to_owned()
+}
+
 /// A shell in the repository's root, with `belt` on its path and a state of its own.
-fn shell(state: &Path, script: &str) -> Command {
+pub fn shell(state: &Path, script: &str) -> Command {
     let belt = Path::new(env!("CARGO_BIN_EXE_belt")).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
     let mut command = Command::new("bash");
@@ -40,12 +46,6 @@ fn the_commands_of_the_servers_pages_run_as_they_are_shown() {
         let mut up: Option<Live> = None;
         let mut address = String::new();
         for command in commands(&root().join(page)) {
-            let command = command
-                .split(" #")
-                .next()
-                .unwrap()
-                .trim()
-                .trim_end_matches('&');
             // It builds what this is a test of.
             if command.starts_with("make ") {
                 continue;
@@ -77,4 +77,21 @@ fn the_commands_of_the_servers_pages_run_as_they_are_shown() {
         up.terminate();
         assert_eq!(up.end().code, 0);
     }
+}
+
+/// zsh takes a bare `?` for a file's name, and ends with an error where there is none.
+#[test]
+fn an_address_with_a_query_is_quoted() {
+    let mut count = 0;
+    for page in ["README.md", "docs/server.md"] {
+        for command in commands(&root().join(page)) {
+            let addresses = command.split(' ').filter(|word| word.contains("://"));
+            for address in addresses.filter(|address| address.contains('?')) {
+                let is_quoted = address.starts_with('\'') && address.ends_with('\'');
+                assert!(is_quoted, "{page}: {command}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 1, "no page shows a query");
 }

@@ -113,3 +113,29 @@ fn the_page_needs_no_other_host() {
             .starts_with("default-src 'none'")
     );
 }
+
+#[test]
+fn the_page_finds_the_document_wherever_it_is_shown_and_says_when_it_cannot() {
+    let bench = Bench::new(&[]);
+    let up = Up::start(&bench);
+    for path in ["/docs", "/docs/"] {
+        let page = up.get(path).text();
+        let fetched = between(&page, "fetch('", "'");
+        let linked = between(&page, "href=\"", "\"");
+        assert_eq!((fetched.len(), linked.len()), (1, 1), "{page}");
+        for document in fetched.into_iter().chain(linked) {
+            // From the root: what a page's own path ends in makes no difference.
+            assert!(document.starts_with('/'), "{path} fetches {document}");
+            up.get(document).is(200);
+        }
+        assert!(page.contains(".catch("), "a fetch that fails says nothing");
+    }
+}
+
+/// Every text between two marks.
+fn between<'t>(text: &'t str, open: &str, close: &str) -> Vec<&'t str> {
+    let pieces = text.split(open).skip(1);
+    pieces
+        .map(|piece| piece.split(close).next().unwrap())
+        .collect()
+}

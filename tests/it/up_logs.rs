@@ -3,6 +3,7 @@
 use crate::belt::Bench;
 use crate::http::Frame;
 use crate::up::{Up, id};
+use beltline::clock;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -173,4 +174,51 @@ fn logs_are_read_and_grown_within_bounds_and_the_latest_lines_come_first() {
     };
     assert!(append(&older).refused(413).contains("16 MiB"));
     append(&newer).is(201);
+}
+
+#[test]
+fn a_line_has_the_time_that_it_is_sent_with_where_that_is_one_of_its_run() {
+    let bench = Bench::new(&[]);
+    let up = Up::start(&bench);
+    up.line("line", json!([]));
+    let body = json!({"name": "thing", "resource": "app", "pipeline": "line", "spec": {}});
+    let run = id(&up.post("/resources", &body).is(201));
+    let created_s = clock::now_ms() / 1_000;
+    let later_s = created_s + 1;
+    // By now there are times between the run's begin and now.
+    up.until("/health", |_| clock::now_ms() / 1_000 > later_s + 1);
+    let sent = |timestamp: &str| {
+        let line =
+            json!({"runid": run, "driver": "a", "timestamp": timestamp, "message": timestamp});
+        let kept = up.post("/logs", &line).is(201);
+        let found = up.get(&format!("/logs?runid={run}")).is(200);
+        let found = found.as_array().unwrap().last().unwrap().clone();
+        assert_eq!(found["message"], timestamp);
+        assert_eq!(kept["timestamp"], found["timestamp"]);
+        let seconds: u64 = kept["timestamp"].as_str().unwrap().parse().unwrap();
+        seconds
+    };
+    for seconds in [created_s, later_s] {
+        assert_eq!(sent(&seconds.to_string()), seconds);
+    }
+    for other in [
+        "",
+        "0",
+        "-1",
+        "yesterday",
+        &(created_s - 60).to_string(),
+        &(created_s + 3_600).to_string(),
+        "2026-01-01T00:00:00Z",
+        "99999999999999999999999",
+        &(created_s * 1_000).to_string(),
+    ] {
+        let seconds = sent(other);
+        assert!(
+            seconds > later_s && seconds <= clock::now_ms() / 1_000,
+            "{other}: {seconds}"
+        );
+    }
+    let lines = up.get(&format!("/runs/{run}/logs")).is(200);
+    let begun_ms = lines[0]["at_ms"].as_u64().unwrap();
+    assert!(begun_ms >= created_s * 1_000 && begun_ms < (created_s + 1) * 1_000);
 }

@@ -127,7 +127,7 @@ fn a_refusal_is_not_kept() {
 }
 
 #[test]
-fn a_rerun_or_a_retry_that_is_repeated_is_made_once() {
+fn a_rerun_or_a_retry_that_is_repeated_is_made_once_also_after_a_restart() {
     let bench = Bench::new(&["fail"]);
     let up = Up::start(&bench);
     up.line(
@@ -137,10 +137,20 @@ fn a_rerun_or_a_retry_that_is_repeated_is_made_once() {
     let run = id(&up
         .post("/runs?wait=120s", &json!({"resource": thing("one")}))
         .is(201));
-    let rerun = || keyed(&up, &format!("/runs/{run}/rerun"), "k", &json!({}));
-    let first = rerun().is(201);
-    assert_eq!(rerun().is(201), first);
-    assert_eq!(count(&up), 2);
+    let ask = |up: &Up, verb: &str, status| {
+        keyed(up, &format!("/runs/{run}/{verb}"), "k", &json!({})).is(status)
+    };
+    let rerun = ask(&up, "rerun", 201);
+    let retried = ask(&up, "retry", 202);
+    up.ended(&id(&rerun));
+    up.ended(&run);
+    let is_done_once = |up: &Up| {
+        assert_eq!(ask(up, "rerun", 201), rerun);
+        assert_eq!(ask(up, "retry", 202), retried);
+        assert_eq!((count(up), &up.ended(&run)["round"]), (2, &json!(2)));
+    };
+    is_done_once(&up);
+    is_done_once(&up.killed_and_started(&bench));
 }
 
 #[test]
@@ -200,7 +210,7 @@ fn a_long_answer_is_kept_too() {
     let steps: Vec<_> = (0..12).map(step).collect();
     let body = json!({"name": "long", "resource": "app", "steps": steps});
     let first = keyed(&up, "/pipelines", "k", &body);
-    first.is(201);
+    assert_eq!(first.is(201), up.get("/pipelines/long").is(200));
     let up = up.killed_and_started(&bench);
     up.delete("/pipelines/long").is(204);
     let again = keyed(&up, "/pipelines", "k", &body);

@@ -45,9 +45,10 @@ fn with_a_token_only_who_shows_it_is_let_in() {
         &format!("{right}x"),
         &right[..right.len() - 1],
     ] {
-        for path in ["/runs", "/health", "/openapi.json", "/nothing"] {
+        for path in ["/runs", "/metrics", "/owner", "/docs/x", "/nothing"] {
             let answer = up.ask("GET", path, &[("authorization", shown)], b"");
             assert!(answer.refused(401).contains("--token-file"));
+            assert_eq!(answer.header("www-authenticate"), "bearer");
         }
     }
     up.get("/runs").refused(401);
@@ -58,6 +59,31 @@ fn with_a_token_only_who_shows_it_is_let_in() {
     clients_show_it(&bench, &up);
     // The user of the folder is who he is.
     up.connect_locally().ask("GET", "/runs", &[], b"").is(200);
+}
+
+#[test]
+fn what_is_the_same_on_every_host_is_shown_without_the_token_and_nothing_else() {
+    let bench = Bench::new(&[]);
+    bench.write("token", TOKEN);
+    let up = Up::with(&bench, &["--token-file", "token"]);
+    for path in ["/docs", "/docs/", "/openapi.json", "/health", "/health/"] {
+        for headers in [&[][..], &[("host", "belt.example")]] {
+            let answer = up.ask("GET", path, headers, b"");
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        }
+        for method in ["POST", "PUT", "DELETE"] {
+            up.ask(method, path, &[], b"{}").refused(401);
+        }
+    }
+    let document = up.get("/openapi.json").is(200);
+    for path in document["paths"].as_object().unwrap().keys() {
+        if path != "/health" {
+            up.get(&path.replace(['{', '}'], "x")).refused(401);
+        }
+    }
+    for path in ["//docs", "/docs/../runs", "/docs/%2e%2e/runs", "/%64ocs"] {
+        up.get(path).refused(401);
+    }
 }
 
 #[test]

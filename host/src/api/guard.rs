@@ -1,11 +1,16 @@
-//! Who may call: on a loopback address no web page, elsewhere whoever has the token, on the socket its user.
+//! Who may call: on a loopback address no web page, elsewhere whoever has the token, on the socket its user. What tells
+//! nothing is told to all.
 
 use super::Problem;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
+
+/// What is shown without the token: it is the same on every host and tells nothing of this one's runs, and neither a browser
+/// nor a probe has a token.
+const FOR_ALL: [&str; 3] = ["/docs", "/openapi.json", "/health"];
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +40,10 @@ impl Guard {
     /// 401 without the token; 403 of another origin or for another host: a page that a browser shows must not reach it.
     pub fn admit(&self, request: &Request) -> Result<(), Problem> {
         if let Some(token) = &self.token {
-            return check_token(request.headers(), token);
+            return match is_for_all(request) {
+                true => Ok(()),
+                false => check_token(request.headers(), token),
+            };
         }
         if !self.address.ip().is_loopback() {
             return Err(forbidden("this address needs a token"));
@@ -90,6 +98,13 @@ impl Guard {
         let is_loopback = bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         port == Some(self.address.port()) && (is_loopback || name.eq_ignore_ascii_case("localhost"))
     }
+}
+
+fn is_for_all(request: &Request) -> bool {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    // A slash at its end is optional.
+    let path = request.uri().path().trim_end_matches('/');
+    looks && FOR_ALL.contains(&path)
 }
 
 fn check_token(headers: &HeaderMap, token: &str) -> Result<(), Problem> {

@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use beltline_engine::RunId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -105,6 +106,15 @@ impl Kept {
         self
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK)
+    }
+
+    /// What it says; none where it cannot be read.
+    pub(super) fn value(&self) -> Option<Value> {
+        serde_json::from_str(self.body.get()).ok()
+    }
+
     /// Adds it to the commit of what it answers.
     pub(super) fn along(mut self, batch: Batch, keyed: Option<&Keyed>) -> Batch {
         let Some(keyed) = keyed else { return batch };
@@ -141,10 +151,9 @@ pub(super) fn along<T: 'static>(
 
 impl IntoResponse for Kept {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let headers = [(header::CONTENT_TYPE, "application/json")];
         (
-            status,
+            self.status(),
             headers,
             Body::from(String::from(Box::<str>::from(self.body))),
         )

@@ -7,6 +7,7 @@ use super::events::{AfterQuery, Frames, after, json, sse};
 use super::idempotency::{Kept, Key, Keyed, once};
 use super::watched::Watched;
 use super::{Problem, Shared};
+use crate::clock;
 use crate::logs::{self, LogLine, Page, RunLog};
 use crate::owner::{OwnerError, blocking};
 use crate::runs::StoredRun;
@@ -46,7 +47,8 @@ pub struct ConveyorLog {
     /// The pipeline.
     #[serde(default)]
     pub pipeline: String,
-    /// Seconds since the Unix epoch.
+    /// Seconds since the Unix epoch. One that is sent is the line's where it lies between the run's begin and now, else the
+    /// line is of now.
     #[serde(default)]
     pub timestamp: String,
     /// The text.
@@ -278,18 +280,28 @@ async fn keep(
     let said = DriverLog {
         driver: log.driver.clone(),
         message: log.message.clone(),
+        at_ms: at_ms(&log.timestamp, stored.run.head.created_ms, clock::now_ms()),
         ..DriverLog::default()
     };
     let line = said::line(&stored.run, said);
-    if log.timestamp.is_empty() {
-        log.timestamp = (line.at_ms / 1_000).to_string();
-    }
+    log.timestamp = (line.at_ms / 1_000).to_string();
     let kept = RunLog::of(&owner.state().logs(), id);
     let kept = blocking(move || kept.keep(&line)).await?;
     kept.map_err(OwnerError::from)?;
     owner.said(id);
     let kept = Kept::json(StatusCode::CREATED, &log);
     kept.after(owner, keyed).await
+}
+
+/// When a line was said that is sent with this timestamp; none where it is no time of the run's. The second in which the run
+/// began, or that goes on, is only so much of one.
+fn at_ms(timestamp: &str, created_ms: u64, now_ms: u64) -> Option<u64> {
+    let seconds: u64 = timestamp.parse().ok()?;
+    let is_of_run = (created_ms / 1_000..=now_ms / 1_000).contains(&seconds);
+    is_of_run.then(|| match seconds == now_ms / 1_000 {
+        true => now_ms,
+        false => (seconds * 1_000).max(created_ms),
+    })
 }
 
 /// What a run's drivers say, live, as Conveyor has it

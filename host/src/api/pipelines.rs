@@ -2,7 +2,7 @@
 
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
-use super::idempotency::{Kept, Key, Keyed, once};
+use super::idempotency::{Kept, Key, Keyed, Once, once};
 use super::page::Page;
 use super::schemas::PipelineForm;
 use super::{Problem, Shared};
@@ -20,12 +20,25 @@ use serde_json::value::RawValue;
 /// A pipeline's JSON: what people write, its defaults filled in, and `metadata` where Conveyor has it.
 fn view(record: &PipelineRecord) -> Value {
     let pipeline = serde_json::to_value(&record.pipeline);
-    let mut pipeline = pipeline.expect("a pipeline has string keys");
+    with_metadata(pipeline.expect("a pipeline has string keys"))
+}
+
+fn with_metadata(mut pipeline: Value) -> Value {
     if let Value::Object(fields) = &mut pipeline {
         let context = fields.get("context").cloned().unwrap_or_default();
         fields.insert("metadata".to_owned(), context);
     }
     pipeline
+}
+
+/// The answer to a pipeline that was sent. It is kept without `metadata`: with the context twice it would be larger than a record
+/// may be whose pipeline is none too large.
+fn answer(kept: Once<Kept>) -> Response {
+    let (Once::Now(kept) | Once::Before(kept)) = kept;
+    match kept.value() {
+        Some(pipeline) => (kept.status(), Json(with_metadata(pipeline))).into_response(),
+        None => kept.into_response(),
+    }
 }
 
 /// Pipelines, by name
@@ -59,7 +72,7 @@ pub(super) async fn create(
     let made = once(&owner, keyed, |owner, keyed| async move {
         make(&owner, document, keyed.as_ref()).await
     });
-    Ok(made.await?.into_response())
+    Ok(answer(made.await?))
 }
 
 async fn make(
@@ -71,7 +84,7 @@ async fn make(
     let record = PipelineRecord {
         pipeline: document.value,
     };
-    let kept = Kept::json(StatusCode::CREATED, &view(&record));
+    let kept = Kept::json(StatusCode::CREATED, &record.pipeline);
     for _ in 0..RACES_MAX {
         let found = owner.catalog().pipeline(&record.pipeline.name).await?;
         let batch = keep_pipeline(Batch::new(), &record, found.map(|found| found.revision));

@@ -1,8 +1,10 @@
 //! Runs over HTTP: begun, listed, looked at, told to stop and to go on.
 
 mod forms;
+mod wait;
 
 pub use forms::{Cancel, DamagedRun, GoOn, LocalRun, NewRun, RunsPage, RunsQuery, WaitQuery};
+pub use wait::Ends;
 
 use super::body::{InPath, InQuery, Json, JsonBytes, document, parse};
 use super::changes::limited;
@@ -10,7 +12,7 @@ use super::guard::Via;
 use super::idempotency::{Kept, Key, Once, along, once};
 use super::places::Places;
 use super::{Problem, Shared};
-use crate::documents::{Document, Override, Pipeline, Resource, parse_duration};
+use crate::documents::{Document, Override, Pipeline, Resource};
 use crate::owner::{Accepted, Anew, InPlace, Named, Owner, OwnerError, RunOrder, Workspace};
 use crate::runs::StoredRun;
 use crate::view::{IgnoredView, RunView, SinceView};
@@ -19,7 +21,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use beltline_engine::{Input, Phase, RunId};
 use serde_json::Value;
-use std::time::Duration;
+use wait::{Wait, Wished};
 
 /// Runs of one page.
 const PAGE: usize = 20;
@@ -29,9 +31,6 @@ const LOOKED_AT_MAX: usize = 10_000;
 
 /// Runs that are counted where several begin alike.
 const IDS_MAX: usize = 100;
-
-/// The longest that a request waits for a run.
-const WAIT_MAX: Duration = Duration::from_secs(300);
 
 impl Owner {
     /// The run that is meant: its id, a begin of it that no other has, or `latest`.
@@ -117,37 +116,10 @@ impl Owner {
     fn is_cut_off(&self, stored: &StoredRun) -> bool {
         !stored.run.is_ended() && !self.is_carried(stored.run.id)
     }
-
-    /// Waits until a run has ended, durably, or that long. One that was cut off, and that nobody carries, is not waited for.
-    async fn wait_for_end(&self, id: RunId, wait: Duration) {
-        let feed = self.feed(id);
-        // What the store has of another is durable, and stays as it is.
-        if self.is_carried(id) {
-            feed.end(wait).await;
-        }
-    }
-
-    /// A new run as it has ended, durably, or as it is after that long.
-    async fn ended(&self, accepted: Accepted, wait: Duration) -> Result<StoredRun, Problem> {
-        let Accepted { stored, feed, .. } = accepted;
-        match feed.end(wait).await {
-            Some(run) => Ok(StoredRun { run, ..stored }),
-            None => Ok(self.stored(stored.run.id).await?),
-        }
-    }
 }
 
 fn no_such_run(id: RunId) -> Problem {
     OwnerError::NoRun(id).into()
-}
-
-fn wait_of(query: &WaitQuery) -> Result<Option<Duration>, Problem> {
-    let Some(text) = &query.wait else {
-        return Ok(None);
-    };
-    let wait = parse_duration(text);
-    let wait = wait.map_err(|error| Problem::invalid(format!("`wait`: {error}")))?;
-    Ok(Some(wait.min(WAIT_MAX)))
 }
 
 /// Start a run
@@ -158,48 +130,48 @@ fn wait_of(query: &WaitQuery) -> Result<Option<Duration>, Problem> {
 pub(super) async fn create(
     State(owner): State<Shared>,
     via: Via,
-    InQuery(query): InQuery<WaitQuery>,
+    Wished(wait): Wished,
     key: Key,
     JsonBytes(bytes): JsonBytes,
 ) -> Result<Response, Problem> {
-    let wait = wait_of(&query)?;
     let key = key.of("/runs", &bytes);
     let new: NewRun = parse(&bytes)?;
     let mut order = order(via, new)?;
     let places = Places::of(&order);
-    let render = |accepted: &Accepted| {
-        let view = created(accepted);
-        Kept::json(StatusCode::CREATED, &view).of_run(accepted.stored.run.id)
-    };
     let made = once(&owner, key, move |owner, keyed| async move {
-        order.along = along(keyed, render);
+        order.along = along(keyed, created);
         let accepted = owner.order(order).await;
         let accepted = accepted.map_err(|error| Problem::of(&error, places))?;
         Ok(Box::new(accepted))
     });
-    let stored = match (made.await?, wait) {
-        (Once::Now(accepted), None) => return Ok(render(&accepted).into_response()),
-        (Once::Before(kept), None) => return Ok(kept.into_response()),
-        (Once::Now(accepted), Some(wait)) => owner.ended(*accepted, wait).await?,
-        (Once::Before(kept), Some(wait)) => {
-            let Some(id) = kept.run else {
-                return Ok(kept.into_response());
-            };
-            owner.wait_for_end(id, wait).await;
-            match owner.runs().load(id).await? {
-                Some(stored) => stored,
-                // It has been kept long enough; its answer is kept longer.
-                None => return Ok(kept.into_response()),
-            }
+    match (made.await?, wait) {
+        (Once::Now(accepted), None) => Ok(created(&accepted).into_response()),
+        (Once::Now(accepted), Some(wait)) => {
+            let stored = owner.ended(*accepted, &wait).await?;
+            Ok((StatusCode::CREATED, axum::Json(owner.outline(&stored))).into_response())
         }
-    };
-    Ok((StatusCode::CREATED, axum::Json(owner.outline(&stored))).into_response())
+        (Once::Before(kept), wait) => answered(&owner, kept, wait).await,
+    }
 }
 
-fn created(accepted: &Accepted) -> RunView {
+/// What is answered about a run that was told to begin or to go on: at once what is kept, or how it has ended.
+async fn answered(owner: &Shared, kept: Kept, wait: Option<Wait>) -> Result<Response, Problem> {
+    let (Some(wait), Some(id)) = (wait, kept.run) else {
+        return Ok(kept.into_response());
+    };
+    owner.wait_for_end(id, &wait).await;
+    let Some(stored) = owner.runs().load(id).await? else {
+        // It has been kept long enough; its answer is kept longer.
+        return Ok(kept.into_response());
+    };
+    owner.synced().await?;
+    Ok((kept.status(), axum::Json(owner.outline(&stored))).into_response())
+}
+
+fn created(accepted: &Accepted) -> Kept {
     let mut view = RunView::outline(&accepted.stored);
     view.notes.clone_from(&accepted.notes);
-    view
+    Kept::json(StatusCode::CREATED, &view).of_run(accepted.stored.run.id)
 }
 
 /// What a request orders.
@@ -349,12 +321,11 @@ async fn outline(
 pub(super) async fn get(
     State(owner): State<Shared>,
     InPath(named): InPath<String>,
-    InQuery(query): InQuery<WaitQuery>,
+    Wished(wait): Wished,
 ) -> Result<axum::Json<RunView>, Problem> {
-    let wait = wait_of(&query)?;
     let id = owner.pick(&named).await?;
     if let Some(wait) = wait {
-        owner.wait_for_end(id, wait).await;
+        owner.wait_for_end(id, &wait).await;
     }
     Ok(axum::Json(owner.view(id).await?))
 }
@@ -391,12 +362,13 @@ pub(super) async fn cancel(
 ///
 /// It is durable when this answers.
 #[utoipa::path(post, path = "/runs/{run}/retry", tag = "runs", request_body = GoOn,
-    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
+    params(WaitQuery, Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 202, description = "the run", body = RunView), Problem))]
 pub(super) async fn retry(
     State(owner): State<Shared>,
     via: Via,
     InPath(named): InPath<String>,
+    Wished(wait): Wished,
     key: Key,
     Json(how, bytes): Json<GoOn>,
 ) -> Result<Response, Problem> {
@@ -409,22 +381,24 @@ pub(super) async fn retry(
         let render = move |stored: &StoredRun| {
             let mut view = RunView::outline(stored);
             view.since = Some(since);
-            Kept::json(StatusCode::ACCEPTED, &view)
+            Kept::json(StatusCode::ACCEPTED, &view).of_run(id)
         };
         let (from, along) = (how.from.as_deref(), along(keyed, render));
         Ok(render(&owner.retry(id, from, &anew, along).await?))
     });
-    Ok(retried.await?.into_response())
+    let (Once::Now(kept) | Once::Before(kept)) = retried.await?;
+    answered(&owner, kept, wait).await
 }
 
 /// Make a new run of the same snapshots
 #[utoipa::path(post, path = "/runs/{run}/rerun", tag = "runs", request_body = GoOn,
-    params(Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
+    params(WaitQuery, Key, ("run" = String, Path, description = "its id, the begin of one, or `latest`", example = "latest")),
     responses((status = 201, description = "the new run", body = RunView), Problem))]
 pub(super) async fn rerun(
     State(owner): State<Shared>,
     via: Via,
     InPath(named): InPath<String>,
+    Wished(wait): Wished,
     key: Key,
     Json(how, bytes): Json<GoOn>,
 ) -> Result<Response, Problem> {
@@ -436,14 +410,14 @@ pub(super) async fn rerun(
         ));
     }
     let anew = anew(via, how.local)?;
-    let render = |accepted: &Accepted| Kept::json(StatusCode::CREATED, &created(accepted));
     let made = once(&owner, keyed, move |owner, keyed| async move {
         let id = owner.pick(&named).await?;
         owner.check_own(via, id).await?;
-        let along = along(keyed, render);
-        Ok(render(&owner.rerun(id, &anew, along).await?))
+        let along = along(keyed, created);
+        Ok(created(&owner.rerun(id, &anew, along).await?))
     });
-    Ok(made.await?.into_response())
+    let (Once::Now(kept) | Once::Before(kept)) = made.await?;
+    answered(&owner, kept, wait).await
 }
 
 /// Have a run go on that was cut off

@@ -1,6 +1,6 @@
 //! How the host is.
 
-use super::Shared;
+use super::{Problem, Shared};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -30,7 +30,7 @@ pub struct OwnerView {
 
 /// Whether the host is well
 #[utoipa::path(get, path = "/health", tag = "host",
-    responses((status = 200, description = "it is", body = Health)))]
+    responses((status = 200, description = "it is", body = Health), Problem))]
 pub(super) async fn health() -> Json<Health> {
     Json(Health {
         status: "ok".to_owned(),
@@ -40,7 +40,7 @@ pub(super) async fn health() -> Json<Health> {
 
 /// What has been counted, for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "host",
-    responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String)))]
+    responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String), Problem))]
 pub(super) async fn metrics(State(owner): State<Shared>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], owner.metrics()).into_response()
@@ -48,7 +48,7 @@ pub(super) async fn metrics(State(owner): State<Shared>) -> Response {
 
 /// Who owns the state folder
 #[utoipa::path(get, path = "/owner", tag = "host",
-    responses((status = 200, description = "the owner", body = OwnerView)))]
+    responses((status = 200, description = "the owner", body = OwnerView), Problem))]
 pub(super) async fn owner(State(owner): State<Shared>) -> Json<OwnerView> {
     Json(OwnerView {
         pid: std::process::id(),

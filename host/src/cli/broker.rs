@@ -7,14 +7,31 @@ use crate::bridge::{BridgeError, NatsSettings};
 use crate::owner::Owner;
 use crate::state::StateFolder;
 use beltline_wire::BrokerUrls;
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What names a broker, beside its environment variable.
+const FLAGS: [(&str, &str); 5] = [
+    ("nats", "--nats"),
+    ("nats_creds", "--nats-creds"),
+    ("nats_ca", "--nats-ca"),
+    ("nats_cert", "--nats-cert"),
+    ("nats_key", "--nats-key"),
+];
+
 /// The broker.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct BrokerArgs {
+    named: Named,
+    /// The first that stands on the command line. What the environment says is for those whom it concerns.
+    flag: Option<&'static str>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+struct Named {
     /// The NATS server over which native drivers are reached, or `spawn` for one of its own
     #[arg(
         long,
@@ -61,10 +78,41 @@ pub(super) struct BrokerArgs {
     nats_key: Option<PathBuf>,
 }
 
+impl Args for BrokerArgs {
+    fn augment_args(command: Command) -> Command {
+        Named::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Named::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for BrokerArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_flag = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let flag = FLAGS.into_iter().find(|(id, _)| is_flag(id));
+        Ok(BrokerArgs {
+            named: Named::from_arg_matches(matches)?,
+            flag: flag.map(|(_, flag)| flag),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = BrokerArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 impl BrokerArgs {
     /// Whether one is named.
     pub(super) fn is_given(&self) -> bool {
-        self.nats.is_some()
+        self.named.nats.is_some()
+    }
+
+    /// What names one on the command line.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        self.flag
     }
 
     /// Starts the broker where it is to be one of the host's own, and connects. What is returned ends it when dropped.
@@ -73,7 +121,7 @@ impl BrokerArgs {
         owner: &Arc<Owner>,
         state: &StateFolder,
     ) -> Result<Option<Spawned>, Stop> {
-        let Some(url) = &self.nats else {
+        let Some(url) = &self.named.nats else {
             return Ok(None);
         };
         let spawned = (url == "spawn").then(|| spawn(state)).transpose()?;
@@ -98,9 +146,13 @@ impl BrokerArgs {
             url: spawned
                 .as_ref()
                 .map_or_else(|| url.clone(), |spawned| spawned.url.clone()),
-            creds: self.nats_creds.clone(),
-            tls_ca: self.nats_ca.clone(),
-            tls_own: self.nats_cert.clone().zip(self.nats_key.clone()),
+            creds: self.named.nats_creds.clone(),
+            tls_ca: self.named.nats_ca.clone(),
+            tls_own: self
+                .named
+                .nats_cert
+                .clone()
+                .zip(self.named.nats_key.clone()),
         };
         owner.connect(settings).await?;
         Ok(spawned)

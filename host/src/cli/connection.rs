@@ -386,7 +386,8 @@ impl Owned {
     /// One that nobody else reaches.
     fn quiet(owner: Arc<Owner>, runs: Runtime) -> Self {
         let ends = watch::Sender::new(false);
-        let server = Server::new(api::service(Arc::clone(&owner)), ends.subscribe());
+        let service = api::service_until(Arc::clone(&owner), ends.subscribe());
+        let server = Server::new(service, ends.subscribe());
         Owned {
             owner,
             runs: Some(runs),

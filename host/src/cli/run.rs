@@ -82,7 +82,8 @@ fn to_server(
         ("--out", args.out.is_some()),
         ("--locked", args.locked),
     ];
-    if let Some((flag, _)) = of_here.iter().find(|(_, is_given)| *is_given) {
+    let flag = of_here.iter().find(|(_, is_given)| *is_given);
+    if let Some(flag) = flag.map(|(flag, _)| *flag).or(args.broker.flag()) {
         return Err(invalid(format!(
             "`{flag}` is for runs on this machine; the server's operator decides that"
         )));

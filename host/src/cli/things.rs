@@ -12,6 +12,9 @@ use clap::Args;
 use serde_json::Value;
 use std::process::ExitCode;
 
+/// What people are told where there is nothing.
+const NONE: &str = "none yet";
+
 /// Runs that are shown with a resource.
 const RUNS: usize = 10;
 
@@ -30,12 +33,12 @@ pub(super) struct GetArgs {
 }
 
 #[derive(Args)]
-pub(super) struct OneArgs {
+pub(super) struct DeleteArgs {
     /// definition, pipeline, driver, or a kind of resources
     #[arg(value_name = "TYPE")]
     sort: String,
-    /// Its name
-    name: String,
+    /// Its name; without one nothing is removed
+    name: Option<String>,
     #[command(flatten)]
     place: Place,
     /// How to print it
@@ -147,7 +150,7 @@ fn list(connection: &Connection, sort: &Sort) -> Result<Vec<Value>, Stop> {
 
 fn rows(sort: &Sort, all: &[Value]) -> String {
     if all.is_empty() {
-        return "none yet".to_owned();
+        return NONE.to_owned();
     }
     let [first, second] = sort.columns();
     let title = |column: &str| column.to_uppercase().replace('_', " ");
@@ -167,32 +170,55 @@ fn rows(sort: &Sort, all: &[Value]) -> String {
     table(&rows).join("\n")
 }
 
-pub(super) fn describe(args: &OneArgs) -> Result<ExitCode, Stop> {
+pub(super) fn describe(args: &GetArgs) -> Result<ExitCode, Stop> {
     let sort = Sort::of(&args.sort)?;
     let connection = args.place.look()?;
-    let mut shown = one(&connection, &sort.path(Some(&args.name))?)?;
-    if let (Sort::Kind(kind), Value::Object(fields)) = (&sort, &mut shown) {
-        let query = format!("/runs?limit={RUNS}&kind={kind}&resource={}", args.name);
+    let described = |thing| described(&connection, &sort, thing);
+    let shown = match &args.name {
+        Some(name) => described(one(&connection, &sort.path(Some(name))?)?)?,
+        None => {
+            let all = list(&connection, &sort)?.into_iter();
+            all.map(described).collect::<Result<Value, Stop>>()?
+        }
+    };
+    let is_none = shown.as_array().is_some_and(Vec::is_empty);
+    // For people it is YAML, which shows texts of several lines as such.
+    let format = match args.output {
+        Format::Text if !is_none => Format::Yaml,
+        format @ (Format::Text | Format::Json | Format::Yaml) => format,
+    };
+    output::document(format, &shown, |_| NONE.to_owned())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A thing as it is; a resource with its last runs.
+fn described(connection: &Connection, sort: &Sort, mut thing: Value) -> Result<Value, Stop> {
+    let name = thing.get("name").and_then(Value::as_str);
+    if let (Sort::Kind(kind), Some(name)) = (sort, name) {
+        let query = format!("/runs?limit={RUNS}&kind={kind}&resource={name}");
         let page: RunsPage = block_on(connection.client.get(&query))?;
         let runs = page
             .runs
             .iter()
             .map(|run| format!("{} {} {}", run.run, run.status, run.created_at));
-        fields.insert("runs".to_owned(), runs.collect());
+        let runs = runs.collect();
+        if let Value::Object(fields) = &mut thing {
+            fields.insert("runs".to_owned(), runs);
+        }
     }
-    // For people it is YAML, which shows texts of several lines as such.
-    let format = match args.output {
-        Format::Text => Format::Yaml,
-        format @ (Format::Json | Format::Yaml) => format,
-    };
-    output::document(format, &shown, |_| String::new())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(thing)
 }
 
-pub(super) fn delete(args: &OneArgs) -> Result<ExitCode, Stop> {
+pub(super) fn delete(args: &DeleteArgs) -> Result<ExitCode, Stop> {
     let sort = Sort::of(&args.sort)?;
+    let Some(name) = &args.name else {
+        let sort = &args.sort;
+        return Err(Stop::invalid(anyhow::anyhow!(
+            "`belt delete {sort}` wants the name of the one that is to go, for it never removes all of them; `belt get {sort}` lists them"
+        )));
+    };
     let connection = args.place.open(args.output)?;
-    let path = sort.path(Some(&args.name))?;
+    let path = sort.path(Some(name))?;
     block_on(async {
         let sent = connection
             .client
@@ -200,7 +226,7 @@ pub(super) fn delete(args: &OneArgs) -> Result<ExitCode, Stop> {
         sent.await?.successful().await
     })?;
     output::document(args.output, &Value::Null, |_| {
-        format!("{} {} is gone", args.sort, args.name)
+        format!("{} {name} is gone", args.sort)
     })?;
     connection.finish("");
     Ok(ExitCode::SUCCESS)

@@ -21,7 +21,13 @@ const LOOKED_AT: usize = 100;
 impl Anew {
     fn open(&self, which: &Which) -> Result<Connection, Stop> {
         let common = &which.common;
-        common.place.open_over(&self.broker, common.output)
+        let connection = common.place.open_over(&self.broker, common.output)?;
+        match self.broker.flag().filter(|_| !connection.is_local()) {
+            Some(flag) => Err(Stop::invalid(anyhow::anyhow!(
+                "`{flag}` is for runs on this machine; a server has a broker of its own"
+            ))),
+            None => Ok(connection),
+        }
     }
 
     /// What goes with the request: nothing where nothing is given.
