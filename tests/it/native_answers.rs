@@ -269,7 +269,7 @@ fn of_a_driver_with_two_steps_an_old_answer_without_a_token_does_not_end_the_sec
     ignored(&up, &run, 1);
     let held = between.next();
     between.succeed(&held, json!(null));
-    crate::nats::wait(first.message.double_ack()).unwrap();
+    wait(first.message.double_ack()).unwrap();
     let second = driver.next();
     assert_eq!(
         (
@@ -429,7 +429,7 @@ fn steps_that_ran_here_are_told_on_the_broker_too() {
     up.line("line", json!([{"id": "here", "driver": "say"}]));
     let mut watched = nats.subscribe("pipelines.driver.result");
     let run = id(&up.post("/runs?wait=60s", &order("thing")).is(201));
-    let message = crate::nats::wait(futures::StreamExt::next(&mut watched)).unwrap();
+    let message = wait(futures::StreamExt::next(&mut watched)).unwrap();
     let told: Value = serde_json::from_slice(&message.payload).unwrap();
     assert_eq!(
         (told["run_id"].as_str(), told["step_id"].as_str()),
@@ -458,7 +458,7 @@ fn each_attempt_that_ran_here_is_told_as_it_ended() {
     let mut watched = nats.subscribe("pipelines.driver.result");
     up.begin("thing");
     for attempt in 1..=3 {
-        let message = crate::nats::wait(futures::StreamExt::next(&mut watched)).unwrap();
+        let message = wait(futures::StreamExt::next(&mut watched)).unwrap();
         let told: Value = serde_json::from_slice(&message.payload).unwrap();
         let outcome = &told["driverresult"];
         assert_eq!(told["attempt"], attempt, "{told:#}");
@@ -489,7 +489,7 @@ fn outputs_that_a_message_cannot_carry_are_asked_for_with_the_token() {
     let ask = |token: &Value, of: &str| -> Value {
         let request = json!({"step_id": "three", "attempt": 1, "token": token, "of": of});
         let subject = format!("live.outputs.{run}");
-        let reply = crate::nats::wait(client.request(subject, request.to_string().into())).unwrap();
+        let reply = wait(client.request(subject, request.to_string().into())).unwrap();
         serde_json::from_slice(&reply.payload).unwrap()
     };
     let token = &handed.body["token"];

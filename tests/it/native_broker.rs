@@ -439,7 +439,7 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
             .publish_with_reply("pipelines.driver.result", reply, result.to_string().into()),
     )
     .unwrap();
-    wait(futures::StreamExt::next(&mut acked)).unwrap();
+    wait(acked.next()).unwrap();
     wait(a.client.publish(handed.reply.unwrap(), "".into())).unwrap();
     assert_eq!(up.ended(&run)["status"], "succeeded");
 
@@ -486,8 +486,8 @@ impl As {
         .unwrap();
         wait(self.client.flush()).unwrap();
         let next = async {
-            let limit = std::time::Duration::from_secs(3);
-            let next = tokio::time::timeout(limit, futures::StreamExt::next(&mut inbox));
+            let limit = Duration::from_secs(3);
+            let next = tokio::time::timeout(limit, inbox.next());
             next.await.ok().flatten()
         };
         wait(next).filter(|message| message.status.is_none())

@@ -161,15 +161,10 @@ async fn a_signal_lets_it_finish_and_leaves_the_rest_to_others() {
     world.release();
     assert_eq!(world.result().await.step_id.as_deref(), Some("a"));
     assert_eq!(driver.end(), Some(0));
+    // The broker may have sent it before it heard that nothing more is wanted: then it was given back.
     let info = world.consumer().await;
-    assert_eq!(
-        (
-            info.num_ack_pending,
-            info.num_pending,
-            world.results().await
-        ),
-        (0, 1, 1)
-    );
+    let left = u64::try_from(info.num_ack_pending).unwrap() + info.num_pending;
+    assert_eq!((left, world.results().await), (1, 1));
     let _other = world.driver(&[]);
     assert_eq!(world.result().await.step_id.as_deref(), Some("b"));
 }
