@@ -276,7 +276,7 @@ fn answers_that_come_slowly_late_bare_or_large_are_taken_as_what_they_are() {
     }
     // Each answer comes when its attempt is over: it is worth nothing, and says which attempt it was to.
     only("1s");
-    let _a = Go::driver(&nats, "a", &["-mode", "late=1500ms"]);
+    let _a = Go::driver(&nats, "a", &["-mode", "late=4s"]);
     let run = up.begin("late");
     let (shown, attempts) = attempts(&run);
     assert_eq!(shown["failure"]["kind"], "attempt_timeout", "{shown:#}");

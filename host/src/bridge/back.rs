@@ -23,8 +23,8 @@ const OWED_MAX: usize = 100_000;
 /// Messages that are still to be taken back.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
-    places: Mutex<Vec<Place>>,
-    /// Held by whoever takes them back.
+    places: Mutex<BTreeSet<Place>>,
+    /// Held by whoever takes all of them back.
     paying: tokio::sync::Mutex<()>,
 }
 
@@ -34,10 +34,18 @@ impl Owed {
     }
 
     fn put(&self, place: Place) {
-        let mut owed = self.places.lock();
-        if owed.len() < OWED_MAX {
-            owed.push(place);
+        let mut places = self.places.lock();
+        if places.len() < OWED_MAX {
+            places.insert(place);
         }
+    }
+
+    fn first(&self) -> Option<Place> {
+        self.places.lock().first().copied()
+    }
+
+    fn is_paid(&self, place: Place) {
+        self.places.lock().remove(&place);
     }
 }
 
@@ -54,25 +62,27 @@ impl Bridge {
         self.delete_or_owe(sent.place()).await;
     }
 
+    /// It is owed until it is gone: whoever waits for this may give that up.
     pub(super) async fn delete_or_owe(&self, place: Place) {
-        if let Err(error) = self.delete(place).await {
-            let error = crate::text::chain(&error);
-            tracing::debug!(error, "a message is taken back later");
-            self.owed.put(place);
+        self.owed.put(place);
+        match self.delete(place).await {
+            Ok(()) => self.owed.is_paid(place),
+            Err(error) => {
+                let error = crate::text::chain(&error);
+                tracing::debug!(error, "a message is taken back later");
+            }
         }
     }
 
     /// Takes back what could not be taken back before.
     pub(super) async fn pay_owed(&self) {
         let _paying = self.owed.paying.lock().await;
-        let mut owed = std::mem::take(&mut *self.owed.places.lock()).into_iter();
-        for place in owed.by_ref() {
+        while let Some(place) = self.owed.first() {
             if self.delete(place).await.is_err() {
-                self.owed.put(place);
-                break;
+                return;
             }
+            self.owed.is_paid(place);
         }
-        owed.for_each(|place| self.owed.put(place));
     }
 
     async fn delete(&self, place: Place) -> Result<(), BridgeError> {
