@@ -1,14 +1,17 @@
 //! A host that is full: of runs that have not ended, of runs that have, and of bytes on its disk.
 
 use crate::belt::{Bench, guest};
+use crate::http::Connection;
 use crate::live::Live;
 use crate::state_disk::Disk;
 use crate::up::{Up, id};
 use beltline::clock;
 use serde_json::json;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 fn bench(more: &str, guests: &[&str]) -> Bench {
     let bench = Bench::new(&[]);
@@ -240,7 +243,12 @@ fn idle_connections_leave_files_for_runs_and_places_for_the_socket() {
     up.line("line", json!([{"driver": "say"}, {"driver": "echo"}]));
     up.ready("echo");
     let idle: Vec<_> = (0..400).map(|_| up.connect()).collect();
-    let mut connection = up.connect_locally();
+    // Before the idle ones are let go.
+    let stream = UnixStream::connect(bench.path("state/belt.sock")).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut connection = Connection::new(stream, "belt");
     for nth in 0..10 {
         let body = json!({"resource": {"name": format!("thing-{nth}"), "resource": "app", "pipeline": "line", "spec": {}}});
         let body = body.to_string();

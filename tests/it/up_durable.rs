@@ -6,7 +6,7 @@ use crate::live::Live;
 use crate::up::{Up, id, order, up};
 use serde_json::{Value, json};
 use std::fs;
-use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -18,6 +18,7 @@ const SILENCE: Duration = Duration::from_millis(250);
 /// A server whose disk can be held.
 struct Held {
     up: Up,
+    socket: PathBuf,
     held: PathBuf,
 }
 
@@ -34,15 +35,17 @@ impl Held {
         let mut command = bench.command(&up(&[]));
         command.env("LD_PRELOAD", &library).env("HELD_SYNCS", &held);
         let up = Up::of(bench, Live::start(command));
-        Held { up, held }
+        let socket = bench.path("state/belt.sock");
+        Held { up, socket, held }
     }
 
     /// What is answered once the disk goes on, and not before.
     #[track_caller]
     fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let stream = TcpStream::connect(self.up.address).unwrap();
+        // Over the network whatever is answered is made durable once more.
+        let stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(SILENCE)).unwrap();
-        let mut connection = Connection::new(stream.try_clone().unwrap(), self.up.address);
+        let mut connection = Connection::new(stream.try_clone().unwrap(), "belt");
         let body = match body {
             Value::Null => Vec::new(),
             body => body.to_string().into_bytes(),
