@@ -46,9 +46,9 @@ impl Held {
         let stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(SILENCE)).unwrap();
         let mut connection = Connection::new(stream.try_clone().unwrap(), "belt");
-        let body = match body {
-            Value::Null => Vec::new(),
-            body => body.to_string().into_bytes(),
+        let body = match body.is_null() {
+            true => Vec::new(),
+            false => body.to_string().into_bytes(),
         };
         fs::write(&self.held, "").unwrap();
         connection.send(method, path, &[], &body);
