@@ -98,14 +98,20 @@ mod tests {
         let store = Embedded::open(folder.path()).unwrap();
         let now_ms = 3 * DAY_MS;
         let count = PAGE * PAGES_MAX + 10;
-        let mut batch = Batch::new().put("other/1", "{}");
-        for nth in 0..count {
+        let kept = |nth: usize| {
             // Every second one is a day and a moment old.
             let at_ms = now_ms - DAY_MS - (nth as u64 % 2);
             let kept = format!("{{\"at_ms\":{at_ms},\"status\":201}}");
-            batch = batch.put(format!("{ANSWERS}{nth:06}"), kept);
+            (format!("{ANSWERS}{nth:06}"), kept)
+        };
+        let all: Vec<_> = (0..count).collect();
+        for some in all.chunks(PAGE) {
+            let some = some.iter().map(|nth| kept(*nth));
+            let batch = some.fold(Batch::new(), |batch, (key, kept)| batch.put(key, kept));
+            store.commit(batch).await.unwrap();
         }
-        store.commit(batch).await.unwrap();
+        let other = Batch::new().put("other/1", "{}");
+        store.commit(other).await.unwrap();
         let left = async || {
             let all = store.keys(ANSWERS, None, Order::Ascending, 2 * count);
             all.await.unwrap().len()

@@ -158,7 +158,7 @@ fn what_is_no_answer_is_told_from_one() {
     assert!(
         parse(&large)
             .unwrap_err()
-            .contains("at most 1048576 are read")
+            .contains("at most 8388608 are read")
     );
     // As Conveyor's drivers send it, keys that nobody here knows included.
     let theirs = br#"{"event":"driver.result","run_id":"r","resource":{"id":"1"},"driverresult":{"success":true,"message":"","data":null,"driver":"d","x":1},"y":2}"#;
