@@ -3,7 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, Keyed, once};
-use super::page::Page;
+use super::page::{Page, Reading};
 use super::places::Place;
 use super::schemas::JsonSchema;
 use super::{Problem, Shared};
@@ -63,15 +63,12 @@ pub(super) async fn list(
     State(owner): State<Shared>,
     InQuery(query): InQuery<PageQuery>,
 ) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
-    let mut page = Page::new(&query)?;
-    let mut after = query.after;
-    while let Some(count) = page.wants() {
+    let mut page = Page::new(query)?;
+    while let Some(Reading { after, count }) = page.wants() {
         let catalog = owner.catalog();
-        let found = catalog.definitions(after.as_deref(), count).await?;
-        let Some(last) = found.last() else { break };
-        after = Some(last.definition.name.clone());
-        for record in found {
-            page.push(&DefinitionView::from(record));
+        for record in catalog.definitions(after.as_deref(), count).await? {
+            let name = record.definition.name.clone();
+            page.push(name, &DefinitionView::from(record));
         }
     }
     Ok(Json(page.rows()))

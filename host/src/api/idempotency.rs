@@ -169,10 +169,16 @@ pub(super) enum Once<T> {
     Before(Kept),
 }
 
+impl Once<Kept> {
+    pub(super) fn kept(self) -> Kept {
+        let (Once::Now(kept) | Once::Before(kept)) = self;
+        kept
+    }
+}
+
 impl IntoResponse for Once<Kept> {
     fn into_response(self) -> Response {
-        let (Once::Now(kept) | Once::Before(kept)) = self;
-        kept.into_response()
+        self.kept().into_response()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, Keyed, Once, once};
-use super::page::Page;
+use super::page::{Page, Reading};
 use super::schemas::PipelineForm;
 use super::{Problem, Shared};
 use crate::catalog::{PipelineRecord, keep_pipeline, remove_pipeline};
@@ -34,7 +34,7 @@ fn with_metadata(mut pipeline: Value) -> Value {
 /// The answer to a pipeline that was sent. It is kept without `metadata`: with the context twice it would be larger than a record
 /// may be whose pipeline is none too large.
 fn answer(kept: Once<Kept>) -> Response {
-    let (Once::Now(kept) | Once::Before(kept)) = kept;
+    let kept = kept.kept();
     match kept.value() {
         Some(pipeline) => (kept.status(), Json(with_metadata(pipeline))).into_response(),
         None => kept.into_response(),
@@ -48,14 +48,13 @@ pub(super) async fn list(
     State(owner): State<Shared>,
     InQuery(query): InQuery<PageQuery>,
 ) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
-    let mut page = Page::new(&query)?;
-    let mut after = query.after;
-    while let Some(count) = page.wants() {
+    let mut page = Page::new(query)?;
+    while let Some(Reading { after, count }) = page.wants() {
         let catalog = owner.catalog();
-        let found = catalog.pipelines(after.as_deref(), count).await?;
-        let Some(last) = found.last() else { break };
-        after = Some(last.pipeline.name.clone());
-        found.iter().for_each(|record| page.push(&view(record)));
+        for record in catalog.pipelines(after.as_deref(), count).await? {
+            let name = record.pipeline.name.clone();
+            page.push(name, &view(&record));
+        }
     }
     Ok(Json(page.rows()))
 }

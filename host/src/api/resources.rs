@@ -3,7 +3,7 @@
 use super::body::{DocumentBody, InPath, InQuery};
 use super::changes::{PageQuery, RACES_MAX, commit, same_name};
 use super::idempotency::{Kept, Key, along, once};
-use super::page::Page;
+use super::page::{Page, Reading};
 use super::places::Places;
 use super::schemas::{ResourceForm, ShownResource};
 use super::{Problem, Shared};
@@ -85,15 +85,12 @@ pub(super) async fn list(
     InPath(kind): InPath<String>,
     InQuery(query): InQuery<PageQuery>,
 ) -> Result<Json<Vec<Box<RawValue>>>, Problem> {
-    let mut page = Page::new(&query)?;
-    let mut after = query.after;
-    while let Some(count) = page.wants() {
+    let mut page = Page::new(query)?;
+    while let Some(Reading { after, count }) = page.wants() {
         let catalog = owner.catalog();
-        let found = catalog.resources(&kind, after.as_deref(), count).await?;
-        let Some(last) = found.last() else { break };
-        after = Some(last.resource.name.clone());
-        for record in found {
-            page.push(&view_of(&owner, record).await?);
+        for record in catalog.resources(&kind, after.as_deref(), count).await? {
+            let name = record.resource.name.clone();
+            page.push(name, &view_of(&owner, record).await?);
         }
     }
     Ok(Json(page.rows()))

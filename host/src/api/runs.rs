@@ -386,8 +386,7 @@ pub(super) async fn retry(
         let (from, along) = (how.from.as_deref(), along(keyed, render));
         Ok(render(&owner.retry(id, from, &anew, along).await?))
     });
-    let (Once::Now(kept) | Once::Before(kept)) = retried.await?;
-    answered(&owner, kept, wait).await
+    answered(&owner, retried.await?.kept(), wait).await
 }
 
 /// Make a new run of the same snapshots
@@ -416,8 +415,7 @@ pub(super) async fn rerun(
         let along = along(keyed, created);
         Ok(created(&owner.rerun(id, &anew, along).await?))
     });
-    let (Once::Now(kept) | Once::Before(kept)) = made.await?;
-    answered(&owner, kept, wait).await
+    answered(&owner, made.await?.kept(), wait).await
 }
 
 /// Have a run go on that was cut off
