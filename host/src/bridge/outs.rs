@@ -90,7 +90,9 @@ impl Outs {
             (Some(sent), false) => _ = of.waiting.insert(sent.place(), place),
             (Some(sent), true) => _ = of.taken.insert(sent.place(), place),
         }
-        self.runs.entry(run).or_default().push(out);
+        // As a rule a run has one: room for more is made when there are more.
+        let outs = self.runs.entry(run);
+        outs.or_insert_with(|| Vec::with_capacity(1)).push(out);
     }
 
     /// One is about to be out. It stands for what was of its step; that is returned where it is of an earlier attempt.
