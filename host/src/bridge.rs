@@ -140,6 +140,23 @@ fn request(doing: impl Into<String>) -> impl FnOnce(&dyn std::error::Error) -> B
     }
 }
 
+/// Refuses a stream or a consumer for the first of these reasons that is so; `nats` with these words removes it.
+fn check(
+    what: &'static str,
+    name: &str,
+    reasons: &[(bool, &str)],
+    removal: &str,
+) -> Result<(), BridgeError> {
+    match reasons.iter().find(|(is_so, _)| *is_so) {
+        None => Ok(()),
+        Some((_, why)) => Err(BridgeError::Differs {
+            what,
+            name: name.to_owned(),
+            why: format!("{why}; remove it, so that it is made anew (`nats {removal}`)"),
+        }),
+    }
+}
+
 /// Why there is no answer, where nobody gives one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -52,14 +52,21 @@ impl Owed {
 impl Bridge {
     /// Takes a message off the stream, and tells whoever has it that its time is over.
     pub(super) async fn take_back(&self, run: RunId, out: &Out) {
+        if let Some(place) = self.call_off(run, out) {
+            self.delete_or_owe(place).await;
+        }
+    }
+
+    /// Tells whoever has an attempt that its time is over. Returns the place of its message, where that is nobody else's.
+    fn call_off(&self, run: RunId, out: &Out) -> Option<Place> {
         self.tell_to_stop(run, &out.step_id, out.attempt, true);
-        let Some(sent) = out.sent else { return };
+        let sent = out.sent?;
         if sent.is_shared {
             // It is the others' too, until the run is over.
             *self.shared_of(run).withdrawn.lock() = Some(sent.place());
-            return;
+            return None;
         }
-        self.delete_or_owe(sent.place()).await;
+        Some(sent.place())
     }
 
     /// It is owed until it is gone: whoever waits for this may give that up.
@@ -112,19 +119,10 @@ impl Bridge {
     /// A run is over: whatever of it is out is taken back, soon.
     pub(crate) fn let_go(&self, run: RunId) {
         let outs = self.outs.lock().remove_run(run);
-        for out in outs {
-            self.tell_to_stop(run, &out.step_id, out.attempt, true);
-            match out.sent {
-                None => {}
-                Some(sent) if sent.is_shared => {
-                    *self.shared_of(run).withdrawn.lock() = Some(sent.place());
-                }
-                Some(sent) => self.owed.put(sent.place()),
-            }
-        }
+        let own = outs.iter().filter_map(|out| self.call_off(run, out));
+        own.for_each(|place| self.owed.put(place));
         let shared = self.shared.lock().remove(&run);
-        let withdrawn = shared.and_then(|shared| *shared.withdrawn.lock());
-        if let Some(place) = withdrawn {
+        if let Some(place) = shared.and_then(|shared| *shared.withdrawn.lock()) {
             self.owed.put(place);
         }
         self.look.notify_one();

@@ -293,7 +293,7 @@ fn check(driver: &str, entry: &NativeDriver, info: &Info) -> Result<(), BridgeEr
         && filters(info)
             .iter()
             .any(|filter| *filter != driver_subjects(driver));
-    let refused = [
+    let reasons = [
         (
             config.deliver_subject.is_some(),
             "pushes, and has to be pulled from",
@@ -309,15 +309,8 @@ fn check(driver: &str, entry: &NativeDriver, info: &Info) -> Result<(), BridgeEr
         (config.headers_only, "delivers headers alone"),
         (takes_others, "takes messages of others"),
     ];
-    for (is_so, why) in refused {
-        if is_so {
-            let why = format!(
-                "{why}; remove it, so that it is made anew (`nats consumer rm {MESSAGES_STREAM} {driver}`)"
-            );
-            return Err(differs(driver, &why));
-        }
-    }
-    Ok(())
+    let removal = format!("consumer rm {MESSAGES_STREAM} {driver}");
+    super::check("consumer", driver, &reasons, &removal)
 }
 
 fn differs(driver: &str, why: &str) -> BridgeError {

@@ -119,17 +119,18 @@ impl Bridge {
 fn check(wanted: &Config, found: &Config) -> Result<(), BridgeError> {
     let name = &wanted.name;
     let retention = |config: &Config| format!("{:?}", config.retention).to_lowercase();
-    if found.retention != wanted.retention {
-        let why = format!(
-            "has retention `{}` and needs `{}`; remove it, so that it is made anew (`nats stream rm {name}`)",
-            retention(found),
-            retention(wanted)
-        );
-        return Err(differs(name, why));
-    }
+    let other_retention = format!(
+        "has retention `{}` and needs `{}`",
+        retention(found),
+        retention(wanted)
+    );
     let waits = wanted.name == MESSAGES_STREAM;
     let is_bounded = found.max_messages > 0 || found.max_bytes > 0;
-    let refused = [
+    let reasons = [
+        (
+            found.retention != wanted.retention,
+            other_retention.as_str(),
+        ),
         (
             waits && !found.max_age.is_zero(),
             "drops what waits too long (`max_age`)",
@@ -150,14 +151,7 @@ fn check(wanted: &Config, found: &Config) -> Result<(), BridgeError> {
             "is kept in memory alone",
         ),
     ];
-    for (is_so, why) in refused {
-        if is_so {
-            let why =
-                format!("{why}; remove it, so that it is made anew (`nats stream rm {name}`)");
-            return Err(differs(name, why));
-        }
-    }
-    Ok(())
+    super::check("stream", name, &reasons, &format!("stream rm {name}"))
 }
 
 fn differs(name: &str, why: String) -> BridgeError {
