@@ -41,6 +41,23 @@ fn reconnects(up: &Up) -> u64 {
     count.unwrap().parse().unwrap()
 }
 
+/// One whose connection to the broker a proxy has in hand.
+fn host_behind_proxy() -> (Nats, Proxy, Bench, Up) {
+    let nats = Nats::start();
+    let proxy = Proxy::to(nats.port);
+    let bench = bench(&[], &[("a", "")]);
+    let up = Up::with(&bench, &["--nats", &proxy.url()]);
+    two_steps(&up);
+    (nats, proxy, bench, up)
+}
+
+/// A run whose first message waits in the stream.
+fn begun(nats: &Nats, up: &Up) -> String {
+    let run = up.begin("thing");
+    until_consumer(nats, "messages", "a", |info| info.num_pending == 1);
+    run
+}
+
 #[test]
 fn the_broker_is_killed_while_a_step_is_out() {
     BOTH.into_iter().for_each(broker_killed);
@@ -212,11 +229,7 @@ fn a_run_that_waits_is_found_by_its_answer_after_a_restart_and_not_handed_over_t
 
 #[test]
 fn the_connection_is_cut_and_half_open_and_slow() {
-    let nats = Nats::start();
-    let proxy = Proxy::to(nats.port);
-    let bench = bench(&[], &[("a", "")]);
-    let up = Up::with(&bench, &["--nats", &proxy.url()]);
-    two_steps(&up);
+    let (nats, proxy, _bench, up) = host_behind_proxy();
     let mut driver = Puppet::attach(&nats, "a");
     let step = |driver: &mut Puppet, run: &str, step: &str| loop {
         let handed = driver.next();
@@ -255,11 +268,7 @@ fn the_connection_is_cut_and_half_open_and_slow() {
 /// Nobody tells the host that its connection is half open: it finds that out.
 #[test]
 fn a_connection_that_answers_nothing_is_given_up_and_made_anew() {
-    let nats = Nats::start();
-    let proxy = Proxy::to(nats.port);
-    let bench = bench(&[], &[("a", "")]);
-    let up = Up::with(&bench, &["--nats", &proxy.url()]);
-    two_steps(&up);
+    let (nats, proxy, _bench, up) = host_behind_proxy();
     let mut driver = Puppet::attach(&nats, "a");
     let run = up.begin("thing");
     let handed = driver.next();
@@ -331,8 +340,7 @@ fn a_run_at_rest_that_is_ended_by_force_leaves_nothing_in_the_stream() {
 #[test]
 fn a_cancel_of_a_step_that_no_driver_has_taken_ends_it() {
     let (nats, _bench, up) = host();
-    let run = up.begin("thing");
-    until_consumer(&nats, "messages", "a", |info| info.num_pending == 1);
+    let run = begun(&nats, &up);
     up.post(&format!("/runs/{run}/cancel"), &json!({})).is(202);
     let shown = up.ended(&run);
     assert_eq!(shown["status"], "cancelled");
@@ -347,11 +355,7 @@ fn a_cancel_of_a_step_that_no_driver_has_taken_ends_it() {
 /// Its message is on its way to the broker, which has not said yet that it has it.
 #[test]
 fn a_run_that_is_ended_while_its_message_is_on_its_way_leaves_nothing_in_the_stream() {
-    let nats = Nats::start();
-    let proxy = Proxy::to(nats.port);
-    let bench = bench(&[], &[("a", "")]);
-    let up = Up::with(&bench, &["--nats", &proxy.url()]);
-    two_steps(&up);
+    let (nats, proxy, _bench, up) = host_behind_proxy();
     until_consumer(&nats, "messages", "a", |_| true);
     // Asking the broker again and again would be told to the host as well, and late.
     let mut published = nats.subscribe("a.resources.app");
@@ -369,8 +373,7 @@ fn a_run_that_is_ended_while_its_message_is_on_its_way_leaves_nothing_in_the_str
 #[test]
 fn what_is_deleted_from_the_stream_is_handed_over_again() {
     let (nats, _bench, up) = host();
-    let run = up.begin("thing");
-    until_consumer(&nats, "messages", "a", |info| info.num_pending == 1);
+    let run = begun(&nats, &up);
     let jetstream = nats.jetstream();
     let stream = wait(jetstream.get_stream("messages")).unwrap();
     let sequence = stream.cached_info().state.last_sequence;
@@ -463,8 +466,7 @@ fn what_was_out_of_a_run_that_is_overdue_at_a_restart_is_taken_back() {
     let brief = json!({"name": "line", "resource": "app", "timeout": "3s", "steps": steps});
     up.post("/pipelines", &brief).is(201);
     let begun_ms = clock::now_ms();
-    let run = up.begin("thing");
-    until_consumer(&nats, "messages", "a", |info| info.num_pending == 1);
+    let run = begun(&nats, &up);
     let left = up.get(&format!("/runs/{run}")).is(200);
     assert!(left.get("ended_at").is_none(), "{left:#}");
     up.kill();
@@ -480,8 +482,7 @@ fn what_was_out_of_a_run_that_is_overdue_at_a_restart_is_taken_back() {
 #[test]
 fn a_cancel_of_a_run_that_nobody_carries_leaves_nothing_in_the_stream() {
     let (nats, bench, up) = host();
-    let run = up.begin("thing");
-    until_consumer(&nats, "messages", "a", |info| info.num_pending == 1);
+    let run = begun(&nats, &up);
     up.kill();
     let cancel = ["runs", "cancel", &run, "--force", "--state", "state"];
     let said = bench.belt(&[&cancel[..], &["--nats", &nats.url()]].concat());

@@ -5,13 +5,19 @@ use crate::http::Answer;
 use crate::up::{Up, id, order};
 use serde_json::json;
 
-#[test]
-fn a_key_that_a_route_does_not_have_is_refused_by_name() {
+/// A server with a run that has ended well.
+fn ended() -> (Bench, Up, String) {
     let bench = Bench::new(&["echo"]);
     let up = Up::start(&bench);
     up.line("line", json!([{"driver": "echo"}]));
     let run = up.begin("thing");
     up.succeeded(&run);
+    (bench, up, run)
+}
+
+#[test]
+fn a_key_that_a_route_does_not_have_is_refused_by_name() {
+    let (_bench, up, run) = ended();
     let document = up.get("/openapi.json").is(200);
     let mut count = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -61,11 +67,7 @@ fn a_key_that_a_route_does_not_have_is_refused_by_name() {
 
 #[test]
 fn a_key_that_a_route_has_is_taken() {
-    let bench = Bench::new(&["echo"]);
-    let up = Up::start(&bench);
-    up.line("line", json!([{"driver": "echo"}]));
-    let run = up.begin("thing");
-    up.succeeded(&run);
+    let (_bench, up, _run) = ended();
     for path in [
         "/runs?",
         "/runs?limit=1&status=succeeded&pipeline=line&kind=app&resource=thing",

@@ -164,10 +164,11 @@ pub(crate) fn raise(sender: &watch::Sender<Wish>, wish: Wish) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn id(step: &str, attempt: u32) -> Id {
+    /// An attempt of one run.
+    pub(crate) fn id(step: &str, attempt: u32) -> Id {
         Id {
             run: "r".to_owned(),
             step: step.to_owned(),

@@ -51,15 +51,7 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
-
-    fn id(step: &str, attempt: u32) -> Id {
-        Id {
-            run: "r".to_owned(),
-            step: step.to_owned(),
-            attempt,
-            token: format!("t{attempt}"),
-        }
-    }
+    use crate::hand::tests::id;
 
     #[test]
     fn a_step_has_one_turn_at_a_time_and_another_step_its_own() {
