@@ -209,7 +209,7 @@ impl Put {
 }
 
 /// No grants, and no other bytes than those.
-fn component(path: PathBuf, digest: Digest) -> DriverEntry {
+pub(super) fn component(path: PathBuf, digest: Digest) -> DriverEntry {
     DriverEntry::Wasm(WasmDriver {
         path,
         digest: Some(digest),

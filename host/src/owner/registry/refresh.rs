@@ -300,7 +300,7 @@ impl Registry {
     ) {
         let loaded = drivers::read_wasm(name, entry, folder, false)
             .map_err(|error| text::chain(&error))
-            .and_then(|driver| self.load(source, driver, config));
+            .and_then(|driver| self.load(source, entry, driver, config));
         match &loaded {
             Ok(driver) => {
                 tracing::info!(driver = name, digest = %driver.digest, "the driver is ready");
@@ -309,23 +309,33 @@ impl Registry {
                 tracing::warn!(driver = name, error = trouble, "the driver cannot be used");
             }
         }
+        self.change_wished(source, name, entry, |known| match loaded {
+            Ok(driver) => {
+                known.status = DriverStatus::Ready;
+                known.current = Some(Arc::new(Resolved::Wasm(driver)));
+                known.trouble = None;
+            }
+            Err(trouble) => {
+                known.status = DriverStatus::Refused;
+                known.trouble = Some(trouble);
+            }
+        });
+    }
+
+    /// Changes what is served of a driver, if that is still wished: what is not is another look's, or nobody's.
+    fn change_wished(
+        &self,
+        source: DriverSource,
+        name: &str,
+        entry: &WasmDriver,
+        change: impl FnOnce(&mut ServedDriver),
+    ) {
         self.change(|served| {
-            // What it should be may have changed meanwhile: then it is looked at again.
             let wished = served.config.drivers.get(name);
             let is_wished = matches!(wished, Some(DriverEntry::Wasm(wished)) if wished == entry);
-            let Some(known) = served.drivers.get_mut(name).filter(|_| is_wished) else {
-                return;
-            };
-            match loaded {
-                Ok(driver) => {
-                    known.status = DriverStatus::Ready;
-                    known.current = Some(Arc::new(Resolved::Wasm(driver)));
-                    known.trouble = None;
-                }
-                Err(trouble) => {
-                    known.status = DriverStatus::Refused;
-                    known.trouble = Some(trouble);
-                }
+            let known = served.drivers.get_mut(name);
+            if let Some(known) = known.filter(|known| is_wished && known.source == source) {
+                change(known);
             }
         });
     }
@@ -333,6 +343,7 @@ impl Registry {
     fn load(
         &self,
         source: DriverSource,
+        entry: &WasmDriver,
         driver: Driver,
         config: &Config,
     ) -> Result<Driver, String> {
@@ -342,10 +353,8 @@ impl Registry {
             current.is_none_or(|current| current.digest != driver.digest)
         };
         if is_new(&self.served()) {
-            self.change(|served| {
-                if let Some(known) = served.drivers.get_mut(&driver.name) {
-                    known.status = DriverStatus::Compiling;
-                }
+            self.change_wished(source, &driver.name, entry, |known| {
+                known.status = DriverStatus::Compiling;
             });
         }
         let wasm = self.wasm(config).map_err(|error| text::chain(&error))?;
@@ -383,4 +392,59 @@ fn read_served(path: &Path) -> Result<Config, OwnerError> {
         field: "/config",
         why: format!("`{}` has no `drivers`", path.display()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::owner::Settings;
+    use crate::owner::registry::puts;
+    use crate::state::StateFolder;
+    use crate::wasm::HostSettings;
+
+    /// The look at what clients put may have read a driver while the operator's file took its name over.
+    #[test]
+    fn a_look_that_comes_late_changes_nothing_of_what_took_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::locate(Some(folder.path())).unwrap();
+        let mut settings = Settings {
+            config: None,
+            slots: 1,
+            open_max: 1,
+            tell: Arc::new(|_| {}),
+            stays: false,
+            sandbox: |_| HostSettings::default(),
+            wasm: None,
+        };
+        let registry = Registry::new(&state, &mut settings);
+        let entry = |digest: &[u8]| puts::component(folder.path().join("mine"), Digest::of(digest));
+        let component = |digest| match entry(digest) {
+            DriverEntry::Wasm(wasm) => wasm,
+            DriverEntry::Native(_) => unreachable!(),
+        };
+        let config = Config {
+            drivers: [("mine".to_owned(), entry(b"operators"))].into(),
+            ..Config::default()
+        };
+        registry.publish(&folder.path().join("belt.yaml"), config, BTreeMap::new());
+        let told = |source, digest, status| {
+            registry.change_wished(source, "mine", &component(digest), |known| {
+                known.status = status
+            });
+            registry.served().drivers["mine"].status
+        };
+        use {DriverSource as Source, DriverStatus as Status};
+        assert_eq!(
+            told(Source::Config, b"operators", Status::Ready),
+            Status::Ready
+        );
+        for (source, digest) in [
+            (Source::Put, &b"clients"[..]),
+            (Source::Put, b"operators"),
+            (Source::Config, b"older"),
+        ] {
+            assert_eq!(told(source, digest, Status::Compiling), Status::Ready);
+        }
+    }
 }
