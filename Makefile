@@ -16,8 +16,8 @@ test: build guests servers ## every test
 
 servers: ## the nats-servers that the tests talk to, and a driver as Conveyor's users write it
 	@tests/nats/install
-	@if command -v go >/dev/null; then go build -C tests/conveyor -o ../../target/conveyor-driver .; \
-	else rm -f target/conveyor-driver; echo "there is no go here: the tests of a driver of Conveyor's own kind will not run"; fi
+	@if tests/go version >/dev/null; then tests/go build -C tests/conveyor -o ../../target/conveyor-driver .; \
+	else rm -f target/conveyor-driver; echo "the tests of a driver of Conveyor's own kind will not run"; fi
 
 api: build guests ## the API against its own document, with many more examples
 	EXAMPLES=500 tests/api/run

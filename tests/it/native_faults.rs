@@ -369,6 +369,29 @@ fn a_run_that_is_ended_while_its_message_is_on_its_way_leaves_nothing_in_the_str
     until_nothing_waits(&nats, "a");
 }
 
+/// The answer comes with the broker's word that it has the message, as from a driver that is quick.
+#[test]
+fn nothing_is_taken_back_of_an_attempt_that_was_answered_at_once() {
+    let (nats, proxy, _bench, up) = host_behind_proxy();
+    let mut deleted = nats.subscribe("$JS.API.STREAM.MSG.DELETE.*");
+    let mut driver = Puppet::attach(&nats, "a");
+    proxy.delay(Duration::from_millis(5));
+    for number in 0..60 {
+        let run = up.begin(&format!("thing-{number}"));
+        for _ in ["one", "two"] {
+            let handed = driver.next();
+            driver.succeed(&handed, json!(null));
+        }
+        up.succeeded(&run);
+    }
+    let last = "$JS.API.STREAM.MSG.DELETE.none";
+    let client = nats.client();
+    wait(client.publish(last, "".into())).unwrap();
+    wait(client.flush()).unwrap();
+    let first = wait(futures::StreamExt::next(&mut deleted)).unwrap();
+    assert_eq!(first.subject.as_str(), last);
+}
+
 /// Somebody deletes the message by hand.
 #[test]
 fn what_is_deleted_from_the_stream_is_handed_over_again() {

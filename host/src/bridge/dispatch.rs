@@ -96,6 +96,7 @@ impl NativeStep {
             answers_before,
             until_ms,
             is_taken: false,
+            is_answered: false,
             is_stopping: false,
             trouble: None,
         }
@@ -455,13 +456,7 @@ impl Perform for NativeStep {
     fn withdraw(&self, attempt: u32) -> BoxFuture<'static, ()> {
         let (bridge, run, step) = (Arc::clone(&self.bridge), self.run, self.step);
         async move {
-            let is_it = |out: &Out| out.attempt == attempt;
-            let out = {
-                let mut outs = bridge.outs.lock();
-                let found = outs.get(run, step).is_some_and(is_it);
-                found.then(|| outs.remove(run, step)).flatten()
-            };
-            if let Some(out) = out {
+            if let Some(out) = bridge.is_out_no_more(run, step, attempt) {
                 bridge.take_back(run, &out).await;
             }
         }
@@ -501,6 +496,7 @@ impl Bridge {
         let mut out = out.clone();
         let known = outs.get(run, out.step);
         if let Some(known) = known.filter(|known| known.attempt == out.attempt) {
+            out.is_answered = known.is_answered;
             out.is_stopping = known.is_stopping;
             outs.put(run, out);
         }

@@ -29,6 +29,8 @@ pub(super) struct Out {
     pub(super) until_ms: u64,
     /// Whether the driver has it.
     pub(super) is_taken: bool,
+    /// Whether an answer to it has come, which its run may not have taken yet.
+    pub(super) is_answered: bool,
     /// Whether the driver is asked to stop.
     pub(super) is_stopping: bool,
     /// Why it is not with the broker, as its run's log says.
@@ -312,6 +314,7 @@ mod tests {
             is_stopping: false,
             trouble: None,
             is_taken: false,
+            is_answered: false,
         }
     }
 

@@ -88,6 +88,8 @@ impl Bridge {
             Ok(chosen) => chosen,
             Err(why) => return Ok(Found::Ignored(run, about, why)),
         };
+        let answers = |known: &mut Out| known.is_answered |= known.attempt == out.attempt;
+        self.outs.lock().change(run, out.step, answers);
         self.until_logged(result.log_sequence).await;
         let answered = Answered {
             step: out.step,
@@ -98,15 +100,13 @@ impl Bridge {
         Ok(Found::Answer(run, about, answered))
     }
 
-    /// An attempt is out no more.
-    pub(super) fn is_out_no_more(&self, run: RunId, step: u32, attempt: u32) {
+    /// An attempt is out no more. Returns it, if it was.
+    pub(super) fn is_out_no_more(&self, run: RunId, step: u32, attempt: u32) -> Option<Out> {
         let mut outs = self.outs.lock();
-        if outs
+        let is_out = outs
             .get(run, step)
-            .is_some_and(|out| out.attempt == attempt)
-        {
-            outs.remove(run, step);
-        }
+            .is_some_and(|out| out.attempt == attempt);
+        is_out.then(|| outs.remove(run, step)).flatten()
     }
 
     /// The attempts of a run that are out, from the book or, before it is taken up, from the store; `None` where there is no
@@ -152,6 +152,7 @@ impl Bridge {
                 answers_before: dispatched.map_or(UNNAMED, |record| record.answers_before),
                 until_ms: stored.run.attempt_deadline_ms(index).unwrap_or(u64::MAX),
                 is_taken: false,
+                is_answered: false,
                 is_stopping: false,
                 trouble: None,
             });

@@ -1,5 +1,5 @@
-//! An attempt on its way to the broker. Dropped before it is there, because its time is over or it was answered already, it is out no
-//! more, and the message that the broker may have of it is taken back.
+//! An attempt on its way to the broker. Dropped before it is known to be there, it is out no more, and the message that the broker may
+//! have of it is taken back: unless it was answered already, and so has been there.
 
 use super::Bridge;
 use async_nats::jetstream::context::PublishError;
@@ -65,11 +65,16 @@ impl Drop for OnItsWay {
         if matches!(message, Message::Settled) {
             return;
         }
-        self.bridge
+        let out = self
+            .bridge
             .is_out_no_more(self.run, self.step, self.attempt);
         let Message::Asked(stream_ms, acknowledgement) = message else {
             return;
         };
+        // Whoever has answered it has it, where it has had no other message, and acknowledges it himself.
+        if out.is_some_and(|out| out.is_answered && out.sent.is_none()) {
+            return;
+        }
         let bridge = Arc::clone(&self.bridge);
         // The runtime of a run ends with it.
         self.bridge.runtime.spawn(async move {

@@ -36,6 +36,7 @@ fn out(step: u32, driver: &str, attempt: u32, token: Token) -> Out {
         is_stopping: false,
         trouble: None,
         is_taken: false,
+        is_answered: false,
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Plan {
     last: u64,
     segments: HashMap<Name, Arc<Segment>>,
     /// In the order of the log.
-    kept: Vec<(Arc<str>, Slot)>,
+    kept: Vec<(Box<str>, Slot)>,
 }
 
 /// The base, whole and synced, not yet under its name.
@@ -64,7 +64,7 @@ pub(super) fn plan(log: &Log) -> Option<Plan> {
         .index
         .iter()
         .filter(|(_, slot)| segments.contains_key(&slot.segment));
-    let mut kept: Vec<(Arc<str>, Slot)> = kept.map(|(key, slot)| (key.into(), *slot)).collect();
+    let mut kept: Vec<(Box<str>, Slot)> = kept.map(|(key, slot)| (key.into(), *slot)).collect();
     kept.sort_unstable_by_key(|(_, slot)| (slot.revision, slot.offset));
     let (disk, base) = (log.disk.clone(), Name::Base(last));
     Some(Plan {
@@ -134,7 +134,7 @@ impl Built {
         &mut self,
         revision: u64,
         previous: u64,
-        records: &[(Arc<str>, Slot)],
+        records: &[(Box<str>, Slot)],
         chunk: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
         let salt = self.segment.salt;
@@ -203,23 +203,19 @@ impl Built {
         } = self;
         let unfinished = plan.unfinished();
         plan.disk.rename(&unfinished, &plan.base.to_string())?;
-        for KeyRow { key, slot, .. } in &rows {
-            // Unless it was written again meanwhile.
-            if log
-                .index
-                .get(key)
-                .is_some_and(|now| plan.segments.contains_key(&now.segment))
-            {
-                log.index.put(key, *slot);
-            }
-        }
         let of = Of {
             name: plan.base,
             salt: segment.salt,
             len,
         };
-        // A shortcut for the next open; where it cannot be written that one reads the base.
-        keys::write(&plan.disk, of, &rows).ok();
+        keys::write(&plan.disk, of, &rows);
+        for KeyRow { key, slot, .. } in rows {
+            // Unless it was written again meanwhile.
+            let now = log.index.get(&key);
+            if now.is_some_and(|now| plan.segments.contains_key(&now.segment)) {
+                log.index.put(key, slot);
+            }
+        }
         log.sealed
             .retain(|name, _| !plan.segments.contains_key(name));
         log.sealed.insert(

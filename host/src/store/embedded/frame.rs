@@ -15,8 +15,6 @@
 //!
 //! This module knows bytes only; where frames lie and what follows from a bad one is `scan`'s.
 
-use std::sync::Arc;
-
 use super::super::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use super::bytes::{Bytes, checked, checksum};
 
@@ -99,7 +97,7 @@ impl Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) change: Change,
-    pub(super) key: Arc<str>,
+    pub(super) key: Box<str>,
     pub(super) value_bytes: u32,
     pub(super) value_checksum: u64,
 }

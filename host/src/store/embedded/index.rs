@@ -3,8 +3,8 @@
 //! It also counts how much of each segment is still alive, for compaction to judge by.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use super::super::Order;
 use super::frame::row_weight;
@@ -31,7 +31,7 @@ impl Slot {
 /// All keys.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    slots: BTreeMap<Arc<str>, Slot>,
+    slots: BTreeMap<Box<str>, Slot>,
     live_bytes: BTreeMap<Name, u64>,
 }
 
@@ -40,21 +40,25 @@ impl Index {
         self.slots.get(key)
     }
 
-    pub(super) fn put(&mut self, key: &Arc<str>, slot: Slot) {
-        *self.live_bytes.entry(slot.segment).or_default() += slot.weight(key);
-        let old = self.slots.insert(Arc::clone(key), slot);
-        self.forget(key, old);
+    pub(super) fn put(&mut self, key: Box<str>, slot: Slot) {
+        *self.live_bytes.entry(slot.segment).or_default() += slot.weight(&key);
+        match self.slots.entry(key) {
+            Entry::Vacant(place) => _ = place.insert(slot),
+            Entry::Occupied(mut place) => {
+                let old = place.insert(slot);
+                Self::forget(&mut self.live_bytes, place.key(), old);
+            }
+        }
     }
 
     pub(super) fn delete(&mut self, key: &str) {
-        let old = self.slots.remove(key);
-        self.forget(key, old);
+        if let Some(old) = self.slots.remove(key) {
+            Self::forget(&mut self.live_bytes, key, old);
+        }
     }
 
-    fn forget(&mut self, key: &str, old: Option<Slot>) {
-        if let Some(old) = old
-            && let Some(live) = self.live_bytes.get_mut(&old.segment)
-        {
+    fn forget(live_bytes: &mut BTreeMap<Name, u64>, key: &str, old: Slot) {
+        if let Some(live) = live_bytes.get_mut(&old.segment) {
             *live = live.saturating_sub(old.weight(key));
         }
     }

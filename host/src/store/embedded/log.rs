@@ -8,7 +8,7 @@ use super::damage::{Damage, Flaw};
 use super::disk::Disk;
 use super::frame::{Change, Head, Kind, Row, value_checksum};
 use super::index::{Index, Slot};
-use super::keys::{self, KeyRow, Of};
+use super::keys::{Growing, KeyRow};
 use super::marker::{Mark, Marker};
 use super::read::Place;
 use super::recover::{Access, Recovered, Sealed, recover};
@@ -187,8 +187,8 @@ impl Log {
                 revision,
             };
             let row = KeyRow { change, key, slot };
+            tail.keys.add(&self.disk, &row);
             row.apply(&mut self.index);
-            tail.rows.push(row);
             offset += u64::from(value_bytes);
         }
         self.last = head.revision;
@@ -233,17 +233,11 @@ impl Log {
         if let Some(Tail {
             segment,
             end: len,
-            rows,
+            keys,
             ..
         }) = self.tail.take()
         {
-            let of = Of {
-                name,
-                salt: segment.salt,
-                len,
-            };
-            // A shortcut for the next open; where it cannot be written that one reads the segment.
-            keys::write(&self.disk, of, &rows).ok();
+            keys.end(&self.disk, len);
             self.sealed.insert(name, Sealed { segment, len });
         }
         Ok(())
@@ -263,11 +257,11 @@ impl Log {
             offset: end,
         });
         Ok(Tail {
+            keys: Growing::begin(&self.disk, name, segment.salt),
             segment: Arc::new(segment),
             name: name.to_string(),
             end,
             reserved: end,
-            rows: Vec::new(),
         })
     }
 

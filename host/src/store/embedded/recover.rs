@@ -13,7 +13,7 @@ use super::damage::{Damage, Flaw};
 use super::disk::Disk;
 use super::frame::{Head, Kind, SEAL_BYTES, Side};
 use super::index::Index;
-use super::keys::{self, KeyRow, Of};
+use super::keys::{self, Growing, KeyRow, Of};
 use super::marker::{self, Mark};
 use super::scan::{Judged, Scan, scan};
 use super::segment::{Name, Segment, UNFINISHED};
@@ -36,7 +36,7 @@ pub(super) struct Sealed {
 }
 
 /// What the folder says.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Recovered {
     pub(super) index: Index,
     pub(super) sealed: BTreeMap<Name, Sealed>,
@@ -154,7 +154,7 @@ impl Folder<'_> {
         }
         self.chained = true;
         match self.quick(&segment)? {
-            Some((len, last, rows)) => self.seal(segment, len, last, &rows),
+            Some((len, last, rows)) => self.seal(segment, len, last, rows),
             None => self.scanned(segment, newest)?,
         }
         Ok(())
@@ -179,11 +179,12 @@ impl Folder<'_> {
         Ok(rows.map(|rows| (len, last, rows)))
     }
 
-    fn seal(&mut self, segment: Segment, len: u64, last: u64, rows: &[KeyRow]) {
+    fn seal(&mut self, segment: Segment, len: u64, last: u64, rows: Vec<KeyRow>) {
         if matches!(segment.name, Name::Base(named) if named != last) {
             self.damage(segment.name, 0, Flaw::Header);
         }
-        rows.iter().for_each(|row| row.apply(&mut self.found.index));
+        let index = &mut self.found.index;
+        rows.into_iter().for_each(|row| row.apply(index));
         self.found.last = last;
         self.found.sealed.insert(
             segment.name,
@@ -222,15 +223,15 @@ impl Folder<'_> {
                     salt: segment.salt,
                     len: scan.end,
                 };
-                // A shortcut for the next open; where it cannot be written that one reads again.
-                keys::write(self.disk, of, &scan.rows).ok();
+                keys::write(self.disk, of, &scan.rows);
             }
-            self.seal(segment, scan.end, scan.last, &scan.rows);
+            self.seal(segment, scan.end, scan.last, scan.rows);
             return Ok(());
         }
-        scan.rows
-            .iter()
-            .for_each(|row| row.apply(&mut self.found.index));
+        let mut keys = match writes {
+            true => Growing::begin(self.disk, name, segment.salt),
+            false => Growing::nowhere(segment.salt),
+        };
         self.found.last = scan.last;
         let Scan {
             end,
@@ -238,13 +239,16 @@ impl Folder<'_> {
             rows,
             ..
         } = scan;
-        let segment = Arc::new(segment);
+        for row in rows {
+            keys.add(self.disk, &row);
+            row.apply(&mut self.found.index);
+        }
         self.found.tail = Some(Tail {
-            name: segment.name.to_string(),
-            segment,
+            name: name.to_string(),
+            segment: Arc::new(segment),
             end,
             reserved,
-            rows,
+            keys,
         });
         Ok(())
     }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::super::StoreError;
 use super::disk::Disk;
-use super::keys::KeyRow;
+use super::keys::Growing;
 use super::segment::Segment;
 
 /// The segment that grows.
-#[derive(Debug)]
 pub(super) struct Tail {
     pub(super) segment: Arc<Segment>,
     /// Of its file.
@@ -17,8 +16,8 @@ pub(super) struct Tail {
     pub(super) end: u64,
     /// The end of the file; between the two are zeros.
     pub(super) reserved: u64,
-    /// Its changes so far, for the file beside it once it is sealed.
-    pub(super) rows: Vec<KeyRow>,
+    /// The file of its keys, which grows with it.
+    pub(super) keys: Growing,
 }
 
 impl Tail {

@@ -161,7 +161,9 @@ fn heavy_damage_is_named_or_harmless() {
     let model = filled(origin.dir.path(), segment_bytes);
     let copy = scratch();
     copy_folder(origin.dir.path(), copy.path());
-    let all = files(origin.dir.path());
+    // Keys that are not written out yet are an empty file.
+    let mut all = files(origin.dir.path());
+    all.retain(|(_, len)| *len > 0);
     let mut random = Random(2);
     for round in 0..3000 {
         let (file, len) = &all[random.below(all.len())];

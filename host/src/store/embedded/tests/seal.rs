@@ -6,9 +6,12 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::super::disk::{Deed, Probe};
+use super::super::disk::{Deed, Disk, Probe};
+use super::super::keys;
+use super::super::recover::Sealed;
+use super::super::scan::scan;
 use super::faults::{Fault, Gate};
-use super::{Folder, open, open_probed, put, state};
+use super::{Embedded, Folder, files, open, open_probed, put, state};
 use crate::store::StoreError;
 
 /// Where a segment must end and the disk has no room for the seal, or for the next one.
@@ -165,7 +168,80 @@ fn a_segment_is_sealed_once() {
             committed.recv().unwrap().unwrap();
         }
     });
-    let logs = super::files(dir).into_iter();
+    let logs = files(dir).into_iter();
     let logs = logs.filter(|(name, _)| name.ends_with(".log"));
     assert_eq!(logs.count(), 2);
+}
+
+/// The keys beside a segment are those in it: also where it was begun before a restart, and after a sync that failed.
+#[test]
+fn the_keys_beside_a_segment_are_those_in_it() {
+    // A few times what is written of them at once.
+    const SEGMENT_BYTES: u64 = 1_000_000;
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let fault = Fault::new(Deed::Sync, ".log", io::ErrorKind::Other);
+    let mut store = open_probed(dir, SEGMENT_BYTES, fault.clone()).unwrap();
+    let disk = Disk::new(dir);
+    let sealed = |store: &Embedded| -> Vec<_> {
+        let log = &store.state().log;
+        log.sealed.values().cloned().collect()
+    };
+    let mut number = 0;
+    while sealed(&store).len() < 3 {
+        let key = format!("{number:0200}");
+        let last = store.commit_now(&put(&key, "x").delete(format!("{:0200}", number / 2)));
+        match number {
+            1_500 => store.sync_now(last.unwrap()).unwrap(),
+            1_600 => {
+                fault.set(true);
+                assert!(store.sync_now(last.unwrap()).is_err());
+                fault.set(false);
+            }
+            2_500 => {
+                drop(store);
+                store = open_probed(dir, SEGMENT_BYTES, fault.clone()).unwrap();
+            }
+            _ => {}
+        }
+        number += 1;
+    }
+    for Sealed { segment, len } in sealed(&store) {
+        let (name, salt) = (segment.name, segment.salt);
+        let rows = keys::read(&disk, keys::Of { name, salt, len }).unwrap();
+        let rows = rows.expect("they are whole");
+        assert!(rows.len() > 1_000, "{}", rows.len());
+        assert!(rows == scan(&disk, &segment, None).unwrap().rows, "{name}");
+    }
+}
+
+/// Whoever has a segment's keys half written, and no room for the rest, has none of them.
+#[test]
+fn keys_that_have_no_room_are_given_up() {
+    const SEGMENT_BYTES: u64 = 1_000_000;
+    let folder = Folder::new(SEGMENT_BYTES);
+    let dir = folder.dir.path();
+    let fault = Fault::new(Deed::Write, ".keys", io::ErrorKind::StorageFull);
+    let store = open_probed(dir, SEGMENT_BYTES, fault.clone()).unwrap();
+    let is_there = || files(dir).iter().any(|(name, _)| name.ends_with(".keys"));
+    let mut number = 0;
+    while store.state().log.sealed.is_empty() {
+        fault.set(number > 800);
+        store
+            .commit_now(&put(&format!("{number:0200}"), "x"))
+            .unwrap();
+        assert!(is_there() || number > 800);
+        number += 1;
+    }
+    fault.set(false);
+    assert!(
+        number > 1_500
+            && files(dir)
+                .iter()
+                .all(|(name, _)| !name.starts_with("00000000000000000001.log.k"))
+    );
+    let found = state(&store).unwrap();
+    drop(store);
+    assert_eq!(state(&open(dir, SEGMENT_BYTES).unwrap()).unwrap(), found);
+    assert!(is_there());
 }
