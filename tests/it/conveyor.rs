@@ -3,7 +3,7 @@
 //! It is built by `make test` where Go is. Where it is not, these tests say in one line that they did not run.
 
 use crate::belt::{Bench, root};
-use crate::nats::{Nats, bench, consumer_config};
+use crate::nats::{Nats, bench, consumer_config, least, users};
 use crate::up::{Up, id, order};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -354,4 +354,24 @@ fn a_client_makes_its_calls_as_it_did() {
         resource["last_run"]["status"] == "succeeded"
     });
     assert!(resource["metadata"]["driverresults.b"].is_string());
+}
+
+/// As docs/wire.md has it: what a driver needs, its own kind of consumer, and the inbox that all share.
+#[test]
+fn it_works_with_the_permissions_that_the_page_names() {
+    if program().is_none() {
+        return;
+    }
+    let create = "$JS.API.CONSUMER.CREATE.messages.a";
+    let users = users(&[least("a", &[create], &["_INBOX.>"])]);
+    let nats = Nats::of("current", &users);
+    let bench = bench(&[], &[("a", KIND)]);
+    let of = |user: &str| nats.url().replace("//", &format!("//{user}:p@"));
+    let up = Up::with(&bench, &["--nats", &of("host")]);
+    up.line("line", json!([{"id": "one", "driver": "a"}]));
+    up.until("/drivers/a", |driver| driver["native"].is_object());
+    let mut driver = Go::driver(&nats, "a", &["-nats", &of("a")]);
+    let run = up.begin("thing");
+    driver.until("message");
+    up.succeeded(&run);
 }

@@ -102,6 +102,7 @@ mod native_faults;
 mod native_killed;
 mod native_login;
 mod native_programs;
+mod native_python;
 mod native_registered;
 mod nats;
 mod program;

@@ -2,7 +2,9 @@
 
 use crate::belt::Bench;
 use crate::live::Live;
-use crate::nats::{Nats, Puppet, bench, consumer_config, jetstream, server_file, wait};
+use crate::nats::{
+    Nats, PATIENCE, Puppet, bench, consumer_config, jetstream, least, server_file, users, wait,
+};
 use crate::program::{Program, Traces};
 use crate::up::{Up, id, order, up};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull, push};
@@ -402,19 +404,7 @@ fn without_a_nats_server_on_path_spawn_says_what_to_install() {
 
 #[test]
 fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
-    let permissions = |driver: &str| {
-        format!(
-            "{{user: {driver}, password: p, permissions: {{
-              publish: {{allow: [\"$JS.API.CONSUMER.INFO.messages.{driver}\", \"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\", \"$JS.ACK.messages.{driver}.>\",
-                \"pipelines.driver.result\", \"logs.*\", \"live.logs.*.{driver}\"]}},
-              subscribe: {{allow: [\"_INBOX_{driver}.>\", \"live.cancel.*\", \"live.present.{driver}\"]}}, allow_responses: true}}}}"
-        )
-    };
-    let users = format!(
-        "authorization {{ users: [ {{user: host, password: p}}, {}, {} ] }}",
-        permissions("a"),
-        permissions("b")
-    );
+    let users = users(&[least("a", &[], &[]), least("b", &[], &[])]);
     let nats = Nats::of("current", &users);
     let bench = bench(&[], &[("a", ""), ("b", "")]);
     let up = Up::with(&bench, &["--nats", &nats.url().replace("//", "//host:p@")]);
@@ -458,6 +448,38 @@ fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
     up.succeeded(&up.begin("other"));
 }
 
+/// What an earlier step left and a message does not carry is had by whoever may ask for it, and by nobody else.
+#[test]
+fn a_driver_asks_for_large_outputs_with_one_permission_more() {
+    let users = users(&[least("a", &["live.outputs.*"], &[]), least("b", &[], &[])]);
+    let nats = Nats::of("current", &users);
+    let bench = bench(&[], &[("a", ""), ("b", "")]);
+    let url = nats.url().replace("//", "//host:p@");
+    let up = Up::with(&bench, &["--nats", &url]);
+    up.line(
+        "line",
+        json!([{"id": "one", "driver": "b"}, {"id": "two", "driver": "b"}, {"id": "three", "driver": "a"}]),
+    );
+    let large = "x".repeat(200 << 10);
+    let mut b = Puppet::at(jetstream(&url), "b");
+    let run = up.begin("thing");
+    for _ in ["one", "two"] {
+        let handed = b.next();
+        b.succeed(&handed, json!(large));
+    }
+    let a = As::new(&nats, "a");
+    let handed = a.pull("a").expect("its own message");
+    let body: Value = serde_json::from_slice(&handed.payload).unwrap();
+    assert_eq!(body["outputs_left"], json!(["two"]));
+    let request = json!({"step_id": "three", "attempt": 1, "token": body["token"], "of": "two"});
+    let subject = format!("live.outputs.{run}");
+    let denied = As::new(&nats, "b").request(&subject, &request, Duration::from_secs(3));
+    assert!(denied.is_none(), "driver b may not ask");
+    let answer = a.request(&subject, &request, PATIENCE).unwrap();
+    let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+    assert_eq!(answer, json!({"output": large}));
+}
+
 /// A client with the permissions of a driver.
 struct As {
     client: async_nats::Client,
@@ -476,20 +498,30 @@ impl As {
     /// One message of a driver's consumer; `None` where the server does not let it through.
     fn pull(&self, driver: &str) -> Option<async_nats::Message> {
         let request = json!({"batch": 1, "expires": 2_000_000_000_u64});
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.messages.{driver}");
+        let message = self.request(&subject, &request, Duration::from_secs(3));
+        message.filter(|message| message.status.is_none())
+    }
+
+    /// What comes back in that time.
+    fn request(
+        &self,
+        subject: &str,
+        request: &Value,
+        limit: Duration,
+    ) -> Option<async_nats::Message> {
         let reply = self.client.new_inbox();
         let mut inbox = wait(self.client.subscribe(reply.clone())).unwrap();
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.messages.{driver}");
-        wait(
-            self.client
-                .publish_with_reply(subject, reply, request.to_string().into()),
-        )
-        .unwrap();
+        let body = request.to_string().into();
+        let sent = self
+            .client
+            .publish_with_reply(subject.to_owned(), reply, body);
+        wait(sent).unwrap();
         wait(self.client.flush()).unwrap();
         let next = async {
-            let limit = Duration::from_secs(3);
             let next = tokio::time::timeout(limit, inbox.next());
             next.await.ok().flatten()
         };
-        wait(next).filter(|message| message.status.is_none())
+        wait(next)
     }
 }

@@ -315,3 +315,39 @@ pub fn bench(guests: &[&str], natives: &[(&str, &str)]) -> Bench {
     bench.write("belt.yaml", config);
     bench
 }
+
+/// A user of the broker, with the least permissions of a driver, and these.
+pub fn least(driver: &str, more_to_publish: &[&str], more_to_hear: &[&str]) -> String {
+    let all = |own: &[String], more: &[&str]| {
+        let more = more.iter().map(|subject| format!("\"{subject}\""));
+        own.iter()
+            .cloned()
+            .chain(more)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let publish = [
+        format!("\"$JS.API.CONSUMER.INFO.messages.{driver}\""),
+        format!("\"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\""),
+        format!("\"$JS.ACK.messages.{driver}.>\""),
+        format!("\"live.logs.*.{driver}\""),
+        "\"logs.*\"".to_owned(),
+        "\"pipelines.driver.result\"".to_owned(),
+    ];
+    let hear = [
+        format!("\"_INBOX_{driver}.>\""),
+        format!("\"live.present.{driver}\""),
+        "\"live.cancel.*\"".to_owned(),
+    ];
+    format!(
+        "{{user: {driver}, password: p, permissions: {{publish: {{allow: [{}]}}, subscribe: {{allow: [{}]}}, allow_responses: true}}}}",
+        all(&publish, more_to_publish),
+        all(&hear, more_to_hear)
+    )
+}
+
+/// A server's settings with these users, and `host`, who may do everything.
+pub fn users(drivers: &[String]) -> String {
+    let drivers = drivers.join(", ");
+    format!("authorization {{ users: [ {{user: host, password: p}}, {drivers} ] }}")
+}

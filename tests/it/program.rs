@@ -44,16 +44,20 @@ impl Program {
     }
 
     fn start(bench: &Bench, file: &str, args: &[&str]) -> Program {
+        let mut command = Command::new(built(file));
+        command.args(args);
+        Program::of(bench, command)
+    }
+
+    /// Any other; what it prints is its log.
+    pub fn of(bench: &Bench, mut command: Command) -> Program {
         static STARTED: AtomicU64 = AtomicU64::new(0);
         let nth = STARTED.fetch_add(1, Ordering::Relaxed);
         let log = bench.write(&format!("driver-{nth}.log"), "");
-        let child = Command::new(built(file))
-            .args(args)
-            .current_dir(bench.path(""))
-            .stdin(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        let written = fs::File::options().append(true).open(&log).unwrap();
+        command.current_dir(bench.path("")).stdin(Stdio::null());
+        command.stdout(written.try_clone().unwrap()).stderr(written);
+        let child = command.spawn().unwrap();
         Program { child, log }
     }
 
@@ -71,6 +75,10 @@ impl Program {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
 
     /// It is there and does nothing.

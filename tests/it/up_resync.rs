@@ -23,11 +23,20 @@ fn both(up: &Up) -> Vec<Value> {
     page["runs"].as_array().unwrap().clone()
 }
 
+/// How many milliseconds after the first run's end the second began.
+fn between(up: &Up, runs: &[Value]) -> i128 {
+    let at =
+        |run: &Value, key: &str| -> jiff::Timestamp { run[key].as_str().unwrap().parse().unwrap() };
+    let again = up.ended(&id(&runs[0]));
+    let between = at(&again, "created_at").duration_since(at(&runs[1], "ended_at"));
+    between.as_millis()
+}
+
 #[test]
 fn a_resync_begins_after_the_time_and_not_before() {
     let bench = Bench::new(&["requeue"]);
     let up = Up::start(&bench);
-    let first = id(&begin(&up, 300));
+    let first = id(&begin(&up, 1_500));
     let runs = both(&up);
     assert_eq!(
         (id(&runs[1]), &runs[1]["event"]),
@@ -39,12 +48,20 @@ fn a_resync_begins_after_the_time_and_not_before() {
     );
     let again = up.ended(&id(&runs[0]));
     assert_eq!(again["steps"][0]["output"]["event"], "resync");
-    let at =
-        |run: &Value, key: &str| -> jiff::Timestamp { run[key].as_str().unwrap().parse().unwrap() };
-    let between = at(&again, "created_at").duration_since(at(&runs[1], "ended_at"));
-    assert!(between.as_millis() >= 295, "{between:?}");
+    let between = between(&up, &runs);
+    assert!(between >= 1_495, "{between}");
     let shown = up.get("/resources/app/thing").is(200);
     assert_eq!(shown["last_run"]["run"], again["run"]);
+}
+
+/// One that says less would fill the history with its runs alone.
+#[test]
+fn a_resync_begins_after_a_second_at_the_soonest() {
+    let bench = Bench::new(&["requeue"]);
+    let up = Up::start(&bench);
+    begin(&up, 1);
+    let between = between(&up, &both(&up));
+    assert!(between >= 995, "{between}");
 }
 
 #[test]

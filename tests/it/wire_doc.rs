@@ -106,7 +106,7 @@ fn the_consumer_is_as_the_page_has_it() {
 #[test]
 fn the_permissions_are_those_that_were_tried() {
     let told = block("```text permissions");
-    let tried = std::fs::read_to_string(root().join("tests/it/native_broker.rs")).unwrap();
+    let tried = std::fs::read_to_string(root().join("tests/it/nats.rs")).unwrap();
     for subject in told.split_whitespace().filter(|word| word.contains('.')) {
         let subject = subject.replace("DRIVER", "{driver}");
         assert!(tried.contains(&format!("\\\"{subject}\\\"")), "{subject}");

@@ -244,6 +244,7 @@ fn io(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> BridgeError {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -256,6 +257,27 @@ mod tests {
         assert_eq!(Address::parse(&address.url()), Some(address));
         for other in ["", "nats://127.0.0.1:1", "nats://belt:p@10.0.0.1:4222"] {
             assert_eq!(Address::parse(other), None);
+        }
+    }
+
+    #[test]
+    fn whoever_else_listens_there_is_not_taken_for_the_server() {
+        for (greeting, is_it) in [
+            ("INFO {\"server_name\":\"mine\"}\r\n", true),
+            ("INFO {\"server_name\":\"other\"}\r\n", false),
+            ("220 mine ESMTP\r\n", false),
+            ("", false),
+        ] {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let greet = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(greeting.as_bytes()).unwrap();
+            });
+            let password = String::new();
+            let address = Address { port, password };
+            assert_eq!(address.answers_as("mine"), is_it, "{greeting}");
+            greet.join().unwrap();
         }
     }
 }
