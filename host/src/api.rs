@@ -148,7 +148,6 @@ mod tests {
     use crate::owner::Settings;
     use crate::state::StateFolder;
     use crate::store::{Batch, Embedded, Store};
-    use crate::wasm::HostSettings;
     use axum::body::Body;
     use tower::ServiceExt;
 
@@ -158,16 +157,7 @@ mod tests {
         let state = StateFolder::locate(Some(folder.path())).unwrap();
         state.make().unwrap();
         let store = Embedded::open(&state.store()).unwrap();
-        let settings = Settings {
-            config: None,
-            slots: 1,
-            open_max: 1,
-            tell: Arc::new(|_| {}),
-            stays: false,
-            sandbox: |_| HostSettings::default(),
-            wasm: None,
-        };
-        let (owner, runs) = Owner::new(state, store, settings).unwrap();
+        let (owner, runs) = Owner::new(state, store, Settings::plain()).unwrap();
         let syncs = || owner.store().counters().syncs;
         let get = async |via: Via, path: &str| {
             let mut request = Request::get(path).body(Body::empty()).unwrap();

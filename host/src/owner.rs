@@ -79,6 +79,22 @@ pub struct Settings {
     pub wasm: Option<WasmHost>,
 }
 
+#[cfg(test)]
+impl Settings {
+    /// For one run at a time, without an operator's file.
+    pub(crate) fn plain() -> Self {
+        Settings {
+            config: None,
+            slots: 1,
+            open_max: 1,
+            tell: Arc::new(|_| {}),
+            stays: false,
+            sandbox: |_| HostSettings::default(),
+            wasm: None,
+        }
+    }
+}
+
 /// The owner of a state folder.
 pub struct Owner {
     state: StateFolder,

@@ -401,23 +401,13 @@ mod tests {
     use crate::owner::Settings;
     use crate::owner::registry::puts;
     use crate::state::StateFolder;
-    use crate::wasm::HostSettings;
 
     /// The look at what clients put may have read a driver while the operator's file took its name over.
     #[test]
     fn a_look_that_comes_late_changes_nothing_of_what_took_the_name() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::locate(Some(folder.path())).unwrap();
-        let mut settings = Settings {
-            config: None,
-            slots: 1,
-            open_max: 1,
-            tell: Arc::new(|_| {}),
-            stays: false,
-            sandbox: |_| HostSettings::default(),
-            wasm: None,
-        };
-        let registry = Registry::new(&state, &mut settings);
+        let registry = Registry::new(&state, &mut Settings::plain());
         let entry = |digest: &[u8]| puts::component(folder.path().join("mine"), Digest::of(digest));
         let component = |digest| match entry(digest) {
             DriverEntry::Wasm(wasm) => wasm,
