@@ -318,27 +318,20 @@ pub fn bench(guests: &[&str], natives: &[(&str, &str)]) -> Bench {
 
 /// A user of the broker, with the least permissions of a driver, and these.
 pub fn least(driver: &str, more_to_publish: &[&str], more_to_hear: &[&str]) -> String {
-    let all = |own: &[String], more: &[&str]| {
-        let more = more.iter().map(|subject| format!("\"{subject}\""));
-        own.iter()
-            .cloned()
-            .chain(more)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     let publish = [
-        format!("\"$JS.API.CONSUMER.INFO.messages.{driver}\""),
-        format!("\"$JS.API.CONSUMER.MSG.NEXT.messages.{driver}\""),
-        format!("\"$JS.ACK.messages.{driver}.>\""),
-        format!("\"live.logs.*.{driver}\""),
-        "\"logs.*\"".to_owned(),
-        "\"pipelines.driver.result\"".to_owned(),
+        "$JS.API.CONSUMER.INFO.messages.DRIVER",
+        "$JS.API.CONSUMER.MSG.NEXT.messages.DRIVER",
+        "$JS.ACK.messages.DRIVER.>",
+        "pipelines.driver.result",
+        "logs.*",
+        "live.logs.*.DRIVER",
     ];
-    let hear = [
-        format!("\"_INBOX_{driver}.>\""),
-        format!("\"live.present.{driver}\""),
-        "\"live.cancel.*\"".to_owned(),
-    ];
+    let hear = ["_INBOX_DRIVER.>", "live.cancel.*", "live.present.DRIVER"];
+    let all = |own: &[&str], more: &[&str]| {
+        let all = own.iter().chain(more);
+        let quoted = all.map(|subject| format!("{:?}", subject.replace("DRIVER", driver)));
+        quoted.collect::<Vec<_>>().join(", ")
+    };
     format!(
         "{{user: {driver}, password: p, permissions: {{publish: {{allow: [{}]}}, subscribe: {{allow: [{}]}}, allow_responses: true}}}}",
         all(&publish, more_to_publish),
