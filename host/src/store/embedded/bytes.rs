@@ -1,5 +1,7 @@
 //! Reading numbers out of bytes that may be anything.
 
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
+
 /// Takes little-endian numbers and runs of bytes off the front; `None` where too few are left.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
@@ -41,5 +43,10 @@ pub(super) fn checked(bytes: &[u8], seed: u64) -> Option<&[u8]> {
 
 /// The checksum of everything in the store: XXH3, 64 bits, seeded.
 pub(super) fn checksum(bytes: &[u8], seed: u64) -> u64 {
-    xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed)
+    xxh3_64_with_seed(bytes, seed)
+}
+
+/// The same of bytes that come in pieces.
+pub(super) fn checksum_in_pieces(seed: u64) -> Xxh3 {
+    Xxh3::with_seed(seed)
 }

@@ -16,7 +16,7 @@ use std::fs::File;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::StoreError;
-use super::bytes::{Bytes, checked};
+use super::bytes::{Bytes, checked, checksum_in_pieces};
 use super::disk::Disk;
 use super::frame::Change;
 use super::index::{Index, Slot};
@@ -90,7 +90,7 @@ impl Growing {
             name: String::new(),
             file: None,
             rows: 0,
-            checksum: Xxh3::with_seed(salt),
+            checksum: checksum_in_pieces(salt),
             written: 0,
             chunk: Vec::new(),
         }
