@@ -47,6 +47,8 @@ func (d *driver) run() error {
 	if err != nil {
 		return err
 	}
+	// The consumer is there, so a message may come as soon as it is asked for: this is told before any of them.
+	tell("ready", fields{"consumer": consumer.CachedInfo().Config})
 	// Nothing is said of batch, expiry and heartbeat: the SDK takes its library's, which are 500, 30 s and 15 s.
 	_, err = consumer.Consume(d.take, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		tell("consume", fields{"error": text(err), "deaf": errors.Is(err, jetstream.ErrConsumerDeleted)})
@@ -54,7 +56,6 @@ func (d *driver) run() error {
 	if err != nil {
 		return err
 	}
-	tell("ready", fields{"consumer": consumer.CachedInfo().Config})
 	select {}
 }
 
