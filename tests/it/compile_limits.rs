@@ -135,6 +135,26 @@ fn more_cpu_time_than_it_may_use() {
     assert!(words.contains("its CPU time limit of 1.0 s; "), "{words}");
 }
 
+/// Whoever finds that there is no memory says so in a way of its own: an abort, or a panic on a thread of cranelift's.
+#[test]
+fn however_it_is_said_that_memory_was_not_to_be_had() {
+    let bench = Bench::new(&[]);
+    for (words, end) in [
+        ("memory allocation of 64 bytes failed", "kill -ABRT $$"),
+        ("thread panicked at lib.rs:2:5:\nout of memory", "exit 101"),
+        (
+            "thread panicked at lib.rs:2:5:\nout of memory",
+            "kill -ABRT $$",
+        ),
+    ] {
+        let ends = script(&bench, &format!("printf '{words}\\n' >&2; {end}"));
+        let error = Host::new(ends, limits()).fails(&bytes_of("noop"));
+        let limit = CompileLimit::Memory(limits().memory_bytes);
+        let is_over = matches!(&error, LoadError::CompileLimit(over) if *over == limit);
+        assert!(is_over, "{words}, {end}: {}", text::chain(&error));
+    }
+}
+
 /// And nothing of it is left.
 #[test]
 fn more_time_than_it_has() {
@@ -215,6 +235,7 @@ fn answers_that_are_none() {
         ("kill -SEGV $$", "(signal: 11 (SIGSEGV))"),
         ("kill -ABRT $$", "(signal: 6 (SIGABRT))"),
         ("echo '\x1b[31mlast words' >&2; exit 7", "(exit status: 7)"),
+        ("echo no luck >&2; exit 101", "(exit status: 101)"),
         ("exit 0", "it does not compile; build it or fetch it again"),
         ("cat >/dev/null; echo code", "it does not compile"),
         ("exec <&- >&- 2>&-; exit 9", "(exit status: 9)"),

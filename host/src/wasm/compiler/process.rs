@@ -37,8 +37,11 @@ const WORDS_SHOWN_BYTES_MAX: usize = 512;
 /// What is read at once: all that a pipe holds.
 const PART_BYTES: usize = 64 << 10;
 
-/// What Rust's library says before it aborts for want of memory.
-const OUT_OF_MEMORY: &str = "memory allocation of ";
+/// What is said for want of memory by Rust's library, which aborts, and by cranelift's arenas, which panic.
+const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of ", "out of memory"];
+
+/// Exit code of a Rust program that panics; where panics abort, it is a signal.
+const PANICKED: u8 = 101;
 
 /// Has a child compile.
 pub(super) fn code(
@@ -55,6 +58,7 @@ pub(super) fn code(
     let words = String::from_utf8_lossy(&compilation.words.bytes);
     let over = |limit| Err(LoadError::CompileLimit(limit));
     let is_signal = |signal: Signal| status.signal() == Some(signal.as_raw());
+    let lacks_memory = || OUT_OF_MEMORY.iter().any(|said| words.contains(said));
     match status.code().map(u8::try_from) {
         Some(Ok(0)) => Ok(code),
         Some(Ok(REFUSED)) => {
@@ -63,7 +67,8 @@ pub(super) fn code(
         }
         Some(Ok(NO_MEMORY)) => over(CompileLimit::Memory(order.memory_bytes)),
         None if is_signal(Signal::XCPU) => over(CompileLimit::Cpu(order.cpu_seconds)),
-        None if is_signal(Signal::ABORT) && words.contains(OUT_OF_MEMORY) => {
+        Some(Ok(PANICKED)) if lacks_memory() => over(CompileLimit::Memory(order.memory_bytes)),
+        None if is_signal(Signal::ABORT) && lacks_memory() => {
             over(CompileLimit::Memory(order.memory_bytes))
         }
         Some(_) | None => Err(LoadError::CompilerEnded {
