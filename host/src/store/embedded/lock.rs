@@ -7,7 +7,6 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -16,12 +15,16 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::super::StoreError;
 use super::disk::Disk;
+use crate::clock;
 
 const NAME: &str = "LOCK";
 
 /// How long a writer waits for readers. They load a few records and end, in milliseconds; one that
 /// takes longer waits for a person.
 const READERS_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Between two looks whether they have ended.
+const TRY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Held for as long as it lives.
 pub(super) struct Lock {
@@ -82,28 +85,36 @@ impl Lock {
 
     /// Waits until those who read have ended.
     ///
-    /// `flock` knows no deadline, so a thread waits in it. Where we do not wait for the thread any
-    /// longer, nobody takes the lock that it gets one day, and so that is let go at once.
+    /// `flock` knows no deadline, so it is tried again and again: a thread that waited in it would have the lock one
+    /// day, for nobody, and whoever came in that moment would be refused.
     fn after_readers(disk: &Disk, file: File) -> Result<Self, StoreError> {
-        let path = disk.path(NAME);
-        let (had, waiting) = mpsc::channel();
-        let wait = move || had.send(file.lock().map(|()| Self { file })).ok();
-        thread::Builder::new()
-            .name("lock".into())
-            .spawn(wait)
-            .map_err(|source| StoreError::io("wait for", &path, source))?;
-        let had = waiting.recv_timeout(READERS_WAIT_MAX);
-        drop(waiting);
-        match had {
-            Ok(had) => had.map_err(|source| StoreError::io("lock", &path, source)),
-            Err(_) => Err(match holder(disk)? {
-                Holder::Writer => written_to(disk),
-                Holder::Readers => StoreError::BeingRead {
-                    path: disk.dir().to_owned(),
-                },
-            }),
+        let deadline = clock::monotonic() + READERS_WAIT_MAX;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { file }),
+                Err(TryLockError::WouldBlock) if clock::monotonic() < deadline => pause(),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(match holder(disk)? {
+                        Holder::Writer => written_to(disk),
+                        Holder::Readers => StoreError::BeingRead {
+                            path: disk.dir().to_owned(),
+                        },
+                    });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(StoreError::io("lock", &disk.path(NAME), source));
+                }
+            }
         }
     }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the system does not tell when a lock is free"
+)]
+fn pause() {
+    thread::sleep(TRY_PAUSE);
 }
 
 impl Drop for Lock {
