@@ -207,8 +207,9 @@ impl Owner {
         let connected = self.runtime.spawn(connect).await;
         let bridge = connected
             .unwrap_or_else(|_| Err(BridgeError::Settings("the thread was lost".to_owned())))?;
+        // Before it carries anything: the first answer may open its run anew, which looks for the bridge.
+        let bridge = self.bridge.get_or_init(|| bridge);
         bridge.carry_for(self);
-        let _ = self.bridge.set(bridge);
         self.registry.reaches_natives();
         Ok(())
     }

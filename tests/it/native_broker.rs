@@ -84,6 +84,11 @@ fn a_stream_that_would_lose_something_is_refused_by_name() {
         max_messages_per_subject: 1,
         ..messages()
     };
+    // All answers have one subject.
+    let one_answer = Config {
+        max_messages_per_subject: 1,
+        ..results()
+    };
     let full = Config {
         max_messages: 10,
         ..messages()
@@ -92,6 +97,10 @@ fn a_stream_that_would_lose_something_is_refused_by_name() {
         (ages, "drops what waits too long (`max_age`)"),
         (
             one_each,
+            "drops what waits for what comes after (`max_msgs_per_subject`)",
+        ),
+        (
+            one_answer,
             "drops what waits for what comes after (`max_msgs_per_subject`)",
         ),
         (full, "drops what waits where it is full (`discard: old`)"),

@@ -136,7 +136,7 @@ fn check(wanted: &Config, found: &Config) -> Result<(), BridgeError> {
             "drops what waits too long (`max_age`)",
         ),
         (
-            waits && found.max_messages_per_subject > 0,
+            found.max_messages_per_subject > 0,
             "drops what waits for what comes after (`max_msgs_per_subject`)",
         ),
         (
