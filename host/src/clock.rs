@@ -1,4 +1,4 @@
-//! The one place that reads a clock.
+//! The one place that reads a clock; and the wait of those who can only look again.
 //!
 //! Time is Unix milliseconds: the wall clock read once, when the process starts, plus monotonic time since.
 //! So a clock that is set back or forward is seen only across restarts, never inside a run that goes on.
@@ -34,6 +34,15 @@ pub fn now_ms() -> u64 {
 /// Time since the process read its clock first: for measuring how long things take.
 pub fn monotonic() -> Duration {
     start().at.elapsed()
+}
+
+/// Between two looks at something that nobody tells of, where there is no runtime to wait on.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "whoever looks again has a deadline"
+)]
+pub(crate) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 /// The CPU time that this thread spends from here on.

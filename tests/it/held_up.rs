@@ -5,18 +5,14 @@ use crate::belt::Bench;
 use crate::live::Live;
 use crate::up::{Up, id, order};
 use serde_json::json;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 /// Holds the lease until it is dropped.
-struct Lease {
-    holder: Child,
-    said: BufReader<ChildStdout>,
-}
+struct Lease(Live);
 
 impl Lease {
-    /// On a file that is made. Perl is on every Debian; the standard library has no word for leases.
+    /// On a file that is made. Perl (`perl-base`) is on every Debian; the standard library has no word for leases.
     fn on(path: &Path) -> Lease {
         const HOLD: &str = r#"
             open(FILE, "+<", $ARGV[0]) or die "open: $!";
@@ -27,32 +23,15 @@ impl Lease {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, "nobody reads this").unwrap();
         let mut holder = Command::new("perl");
-        holder.args(["-e", HOLD]).arg(path).stdout(Stdio::piped());
-        let mut holder = holder
-            .spawn()
-            .expect("perl is needed (apt install perl-base)");
-        let said = BufReader::new(holder.stdout.take().unwrap());
-        let mut lease = Lease { holder, said };
-        lease.says("held\n");
-        lease
-    }
-
-    fn says(&mut self, expected: &str) {
-        let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
-        assert_eq!(line, expected);
+        holder.args(["-e", HOLD]).arg(path);
+        let mut holder = Live::aloud(holder);
+        holder.until("held");
+        Lease(holder)
     }
 
     /// Waits until somebody's call to open the file is held up.
     fn is_wanted(&mut self) {
-        self.says("wanted\n");
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.holder.kill().unwrap();
-        self.holder.wait().unwrap();
+        self.0.until("wanted");
     }
 }
 

@@ -74,6 +74,7 @@ fn broker_killed(which: &'static str) {
     step(&mut driver, &run, "two");
     let shown = up.succeeded(&run);
     assert_eq!(shown["steps"][0]["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["steps"][0]["output"], 1);
     assert!(reconnects(&up) >= 1);
 }
 
@@ -269,7 +270,7 @@ fn a_connection_that_answers_nothing_is_given_up_and_made_anew() {
     proxy.strand();
     driver.succeed(&handed, json!(1));
     step(&mut driver, &run, "two");
-    up.succeeded(&run);
+    assert_eq!(up.succeeded(&run)["steps"][0]["output"], 1);
     assert!(reconnects(&up) >= 1);
 }
 

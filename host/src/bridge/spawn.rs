@@ -7,8 +7,8 @@ mod kept;
 
 use self::kept::{Kept, Server};
 use super::{BridgeError, random};
-use crate::durable;
 use crate::state::StateFolder;
+use crate::{clock, durable};
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 /// How long the server may take to start, and to end.
@@ -168,7 +167,7 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError
         if child.try_wait().is_ok_and(|ended| ended.is_some()) {
             return Ok(None);
         }
-        pause();
+        clock::pause(PAUSE);
     }
     let _ = child.kill();
     let _ = child.wait();
@@ -187,14 +186,6 @@ impl Address {
         let read = BufReader::new(stream.take(GREETING_BYTES_MAX)).read_line(&mut greeting);
         read.is_ok() && greeting.starts_with("INFO ") && greeting.contains(name)
     }
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "between two looks at what has a deadline, and no runtime to wait on"
-)]
-fn pause() {
-    thread::sleep(PAUSE);
 }
 
 fn settings(folder: &Path, address: &Address, name: &str) -> String {
@@ -247,6 +238,7 @@ fn io(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> BridgeError {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::thread;
 
     #[test]
     fn an_address_is_read_as_it_was_written() {

@@ -115,7 +115,8 @@ impl Bridge {
 }
 
 /// Whether a stream is as it has to be. Bounds and age of answers and lines are the operator's; attempts that wait are not to be
-/// dropped for younger ones, nor for their age; and all answers have one subject, so none may be dropped for the next.
+/// dropped for younger ones, nor for their age; and all answers have one subject,
+/// as have all lines of a run, so none is dropped for the next.
 fn check(wanted: &Config, found: &Config) -> Result<(), BridgeError> {
     let name = &wanted.name;
     let retention = |config: &Config| format!("{:?}", config.retention).to_lowercase();

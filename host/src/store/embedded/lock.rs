@@ -7,7 +7,6 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
-use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -92,29 +91,22 @@ impl Lock {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { file }),
-                Err(TryLockError::WouldBlock) if clock::monotonic() < deadline => pause(),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(match holder(disk)? {
-                        Holder::Writer => written_to(disk),
-                        Holder::Readers => StoreError::BeingRead {
-                            path: disk.dir().to_owned(),
-                        },
-                    });
+                Err(TryLockError::WouldBlock) if clock::monotonic() < deadline => {
+                    clock::pause(TRY_PAUSE);
                 }
+                Err(TryLockError::WouldBlock) => break,
                 Err(TryLockError::Error(source)) => {
                     return Err(StoreError::io("lock", &disk.path(NAME), source));
                 }
             }
         }
+        Err(match holder(disk)? {
+            Holder::Writer => written_to(disk),
+            Holder::Readers => StoreError::BeingRead {
+                path: disk.dir().to_owned(),
+            },
+        })
     }
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the system does not tell when a lock is free"
-)]
-fn pause() {
-    thread::sleep(TRY_PAUSE);
 }
 
 impl Drop for Lock {

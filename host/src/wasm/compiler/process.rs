@@ -41,7 +41,7 @@ const PART_BYTES: usize = 64 << 10;
 const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of ", "out of memory"];
 
 /// Exit code of a Rust program that panics; where panics abort, it is a signal.
-const PANICKED: u8 = 101;
+const PANICKED: i32 = 101;
 
 /// Has a child compile.
 pub(super) fn code(
@@ -58,7 +58,8 @@ pub(super) fn code(
     let words = String::from_utf8_lossy(&compilation.words.bytes);
     let over = |limit| Err(LoadError::CompileLimit(limit));
     let is_signal = |signal: Signal| status.signal() == Some(signal.as_raw());
-    let lacks_memory = || OUT_OF_MEMORY.iter().any(|said| words.contains(said));
+    let has_given_up = status.code() == Some(PANICKED) || is_signal(Signal::ABORT);
+    let lacks_memory = has_given_up && OUT_OF_MEMORY.iter().any(|said| words.contains(said));
     match status.code().map(u8::try_from) {
         Some(Ok(0)) => Ok(code),
         Some(Ok(REFUSED)) => {
@@ -67,10 +68,7 @@ pub(super) fn code(
         }
         Some(Ok(NO_MEMORY)) => over(CompileLimit::Memory(order.memory_bytes)),
         None if is_signal(Signal::XCPU) => over(CompileLimit::Cpu(order.cpu_seconds)),
-        Some(Ok(PANICKED)) if lacks_memory() => over(CompileLimit::Memory(order.memory_bytes)),
-        None if is_signal(Signal::ABORT) && lacks_memory() => {
-            over(CompileLimit::Memory(order.memory_bytes))
-        }
+        Some(_) | None if lacks_memory => over(CompileLimit::Memory(order.memory_bytes)),
         Some(_) | None => Err(LoadError::CompilerEnded {
             status,
             words: last_words(&words),
