@@ -14,10 +14,12 @@
 //! outs         which attempts are out; pure
 //! back         taking back what is out
 //! keeper       looks after all of that for as long as something is out
+//! poison       messages that kill their driver
 //! listen       hearing what is published, and taking it in order
 //! present      how native drivers stand
 //! results      answers: fenced, taken, then acknowledged
 //! logs         what native drivers say
+//! lines        how far that is in the logs
 //! outputs      outputs that a message did not carry
 //! words        names and entries that many attempts share
 //! announce     what ran here, told to those who watch
@@ -30,10 +32,12 @@ mod connection;
 mod consumers;
 mod dispatch;
 mod keeper;
+mod lines;
 mod listen;
 mod logs;
 mod outputs;
 mod outs;
+mod poison;
 mod present;
 mod results;
 pub mod spawn;
@@ -57,15 +61,17 @@ use back::Owed;
 use beltline_engine::RunId;
 use connection::Connection;
 use consumers::Consumers;
+use lines::Lines;
 use outs::Outs;
 use parking_lot::Mutex;
+use poison::Suspects;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use token::Tokens;
-use tokio::sync::{Notify, OnceCell, watch};
+use tokio::sync::{Notify, OnceCell};
 use uuid::Uuid;
 use words::Words;
 
@@ -185,6 +191,8 @@ pub struct Bridge {
     identity: IdentityRecord,
     /// Whether it reads no more.
     has_left: AtomicBool,
+    /// Held by whoever makes or removes this host's own consumers.
+    own_consumers: tokio::sync::Mutex<()>,
     tokens: Tokens,
     words: Words,
     store: Arc<dyn Store>,
@@ -193,11 +201,11 @@ pub struct Bridge {
     consumers: Consumers,
     outs: Mutex<Outs>,
     owed: Owed,
+    suspects: Suspects,
     /// Messages that all drivers of a kind share, by run.
     shared: Mutex<HashMap<RunId, Arc<Shared>>>,
     seen: Mutex<BTreeMap<String, u64>>,
-    /// How far the lines of drivers are in the logs of runs.
-    logged: watch::Sender<u64>,
+    lines: Lines,
     /// Wakes the keeper.
     look: Notify,
     announced: announce::Queue,
@@ -240,6 +248,7 @@ impl Bridge {
             runtime: tokio::runtime::Handle::current(),
             jetstream,
             has_left: AtomicBool::new(false),
+            own_consumers: tokio::sync::Mutex::default(),
             tokens: Tokens::new(identity.key),
             identity,
             words: Words::default(),
@@ -249,9 +258,10 @@ impl Bridge {
             consumers: Consumers::default(),
             outs: Mutex::default(),
             owed: Owed::default(),
+            suspects: Suspects::default(),
             shared: Mutex::default(),
             seen: Mutex::default(),
-            logged: watch::Sender::new(0),
+            lines: Lines::default(),
             look: Notify::new(),
             announced: announce::Queue::default(),
             counts,

@@ -207,10 +207,10 @@ impl Owner {
         let connected = self.runtime.spawn(connect).await;
         let bridge = connected
             .unwrap_or_else(|_| Err(BridgeError::Settings("the thread was lost".to_owned())))?;
-        // Before it carries anything: the first answer may open its run anew, which looks for the bridge.
+        // Before it carries anything: the first answer may open its run anew, which looks for the bridge and its drivers.
         let bridge = self.bridge.get_or_init(|| bridge);
-        bridge.carry_for(self);
         self.registry.reaches_natives();
+        bridge.carry_for(self);
         Ok(())
     }
 

@@ -11,7 +11,7 @@
 //! output/<id>/<index>/<attempt>
 //! event/<id>/<revision>
 //! dispatch/<id>/<index>        the message that the step's attempt is in, where its driver is native
-//! ignored/<id>/<sequence>      an answer that was not taken, and why
+//! ignored/<id>/<when>          an answer that was not taken, and why; `none` is the id of those that name no run
 //! requeue/<id>                 how soon after its success its drivers want to look again
 //! open/<id>                    as long as it has not ended
 //! of/<kind>/<resource>/<id>    the runs of a resource
@@ -349,12 +349,12 @@ impl Runs {
             .map(|found| found.into_iter().map(|(_, event)| event).collect())
     }
 
-    /// The answers of native drivers that were not taken, in the order in which they came.
+    /// The answers of native drivers that name a run, or none, and were not taken, in the order in which they came.
     ///
     /// # Errors
     /// The store's, or the name of a record that cannot be read.
-    pub async fn ignored(&self, id: RunId) -> Result<Vec<IgnoredRecord>, RunsError> {
-        let found = self.scan(&format!("ignored/{id}/")).await?;
+    pub async fn ignored(&self, id: Option<RunId>) -> Result<Vec<IgnoredRecord>, RunsError> {
+        let found = self.scan(&ignored_prefix(id)).await?;
         Ok(found.into_iter().map(|(_, ignored)| ignored).collect())
     }
 
@@ -583,6 +583,14 @@ fn output_key(id: RunId, step: u32, attempt: u32) -> String {
 
 fn event_key(id: RunId, revision: u64) -> String {
     format!("event/{id}/{revision:012}")
+}
+
+/// Before what is ignored of a run, or names none.
+pub(crate) fn ignored_prefix(id: Option<RunId>) -> String {
+    match id {
+        Some(id) => format!("ignored/{id}/"),
+        None => "ignored/none/".to_owned(),
+    }
 }
 
 fn snapshot_key(digest: Digest) -> String {

@@ -100,10 +100,12 @@ impl Bench {
         self.folder.path().join(name)
     }
 
+    /// A file is there as a whole or not at all: a host may read it at any moment.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
+        let (path, aside) = (self.path(name), self.path("aside"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
+        fs::write(&aside, text).unwrap();
+        fs::rename(aside, &path).unwrap();
         path
     }
 

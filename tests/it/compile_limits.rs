@@ -153,6 +153,20 @@ fn however_it_is_said_that_memory_was_not_to_be_had() {
         let is_over = matches!(&error, LoadError::CompileLimit(over) if *over == limit);
         assert!(is_over, "{words}, {end}: {}", text::chain(&error));
     }
+    // Another end, or other words.
+    for (words, end) in [
+        ("out of memory", "exit 7"),
+        ("memory allocation of 64 bytes failed", "kill -KILL $$"),
+        (
+            "thread panicked at lib.rs:2:5:\nit ran out of memory types",
+            "exit 101",
+        ),
+    ] {
+        let ends = script(&bench, &format!("printf '{words}\\n' >&2; {end}"));
+        let error = Host::new(ends, limits()).fails(&bytes_of("noop"));
+        let has_ended = matches!(&error, LoadError::CompilerEnded { .. });
+        assert!(has_ended, "{words}, {end}: {}", text::chain(&error));
+    }
 }
 
 /// And nothing of it is left.

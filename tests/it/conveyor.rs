@@ -3,7 +3,7 @@
 //! It is built by `make test` where Go is. Where it is not, these tests say in one line that they did not run.
 
 use crate::belt::{Bench, root};
-use crate::nats::{Nats, bench, consumer_config, least, users};
+use crate::nats::{LEAST_TO_HEAR, LEAST_TO_PUBLISH, Nats, bench, consumer_config, user, users};
 use crate::up::{Up, id, order};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -169,7 +169,7 @@ fn a_restart_of_either_side_is_survived() {
     let retry = json!({"max_attempts": 2, "backoff": "1ms"});
     up.line(
         "tried",
-        json!([{"id": "one", "driver": "a", "timeout": "1s", "retry": retry}]),
+        json!([{"id": "one", "driver": "a", "timeout": "4s", "retry": retry}]),
     );
     let mut new = order("crashed");
     new["resource"]["pipeline"] = json!("tried");
@@ -301,7 +301,7 @@ fn a_failure_a_silence_and_nonsense_end_as_they_should() {
     let (nats, _bench, up) = two();
     up.line(
         "line",
-        json!([{"id": "one", "driver": "a", "timeout": "1s"}]),
+        json!([{"id": "one", "driver": "a", "timeout": "3s"}]),
     );
     for (mode, kind) in [("fail", "retryable"), ("silent", "attempt_timeout")] {
         let _a = Go::driver(&nats, "a", &["-mode", mode]);
@@ -363,7 +363,11 @@ fn it_works_with_the_permissions_that_the_page_names() {
         return;
     }
     let create = "$JS.API.CONSUMER.CREATE.messages.a";
-    let users = users(&[least("a", &[create], &["_INBOX.>"])]);
+    let users = users(&[user(
+        "a",
+        &[&LEAST_TO_PUBLISH[..], &[create]].concat(),
+        &[&LEAST_TO_HEAR[..], &["_INBOX.>"]].concat(),
+    )]);
     let nats = Nats::of("current", &users);
     let bench = bench(&[], &[("a", KIND)]);
     let of = |user: &str| nats.url().replace("//", &format!("//{user}:p@"));

@@ -1,5 +1,5 @@
-//! Every example on a server, as its README has it: what it shows is accepted and begins, and goes as far as it does without
-//! a native driver.
+//! Every example on a server, as its README has it: what it shows is accepted and begins, and goes to its end where the drivers
+//! are wasm or `belt-exec`; others are built by the example itself, and are not there.
 
 use crate::belt::{Bench, driver, root};
 use crate::live::Live;
@@ -50,23 +50,39 @@ fn check(folder: &Path) {
     let up = up.replace(" --state STATE", "");
     let up = format!("{up} --listen 127.0.0.1:0 --state $STATE");
     let up = Up::of(&bench, Live::start(command(&bench, &up)));
-    let run = shown(&readme, "belt run --server ").replace(SHOWN, &up.url());
     let work = bench.path("work");
-    fs::create_dir_all(&work).unwrap();
+    let shown_too = |begin: &str| {
+        let all = commands(&readme).into_iter();
+        let mut some = all.filter(|command| command.starts_with(begin));
+        some.next()
+    };
+    match shown_too("mkdir DIR") {
+        Some(make) => {
+            let make = make.replace("DIR", &work.display().to_string());
+            let made = shell(&bench.path("state"), &make).status().unwrap();
+            assert!(made.success(), "{}: {make}", readme.display());
+        }
+        None => fs::create_dir_all(&work).unwrap(),
+    }
+    let exec = shown_too("belt-exec ").map(|exec| {
+        let exec = exec.replace("STATE", "$STATE");
+        Live::start(command(&bench, &exec))
+    });
+    let run = shown(&readme, "belt run --server ").replace(SHOWN, &up.url());
     let run = run.replace("DIR", &work.display().to_string());
     let mut run = Live::start(command(&bench, &run));
     // It names the run that the server has made of it; one that is refused ends with the reason.
     run.until(" · ");
     let operator = fs::read_to_string(folder.join("belt.yaml")).unwrap();
-    let has_natives = operator.contains("placement: native");
-    if has_natives {
+    let is_absent = operator.contains("placement: native") && exec.is_none();
+    if is_absent {
         // There is nobody to answer for them here: whoever waits for one has begun.
         up.until("/runs/latest", |run| run["status"] == "waiting");
         up.post("/runs/latest/cancel", &json!({"force": true}))
             .is(202);
     }
     let said = run.end();
-    let code = if has_natives { 3 } else { 0 };
+    let code = if is_absent { 3 } else { 0 };
     assert_eq!(said.code, code, "{}: {said:?}", readme.display());
     assert_eq!(up.terminate().code, 0, "{}", readme.display());
 }

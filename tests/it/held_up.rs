@@ -45,7 +45,7 @@ fn a_host_that_stays_gives_the_run_up_and_carries_the_others() {
     up.line(
         "line",
         json!([{"id": "s", "driver": "latch"},
-            {"id": "f", "driver": "files", "timeout": "200ms", "with": read, "retry": {"max_attempts": 5}}]),
+            {"id": "f", "driver": "files", "timeout": "3s", "with": read, "retry": {"max_attempts": 5}}]),
     );
     up.line("other", json!([{"id": "s", "driver": "say"}]));
     let run = up.post("/runs", &order("held")).is(201);
@@ -93,7 +93,7 @@ const READ: &str = "do: [{read: /workspace/leased}]";
 
 #[test]
 fn a_file_call_that_never_returns_ends_the_process_and_at_last_the_attempt() {
-    let step = format!("{{driver: files, timeout: 200ms, with: {{{READ}}}}}");
+    let step = format!("{{driver: files, timeout: 3s, with: {{{READ}}}}}");
     let bench = Bench::with_steps(&["files", "echo"], &[&step, "{driver: echo}"]);
     let _lease = Lease::on(&bench.path("work/leased"));
     let resume = ["runs", "resume", "--state", "state"];

@@ -177,22 +177,22 @@ fn cpu_time_is_that_of_who_computes_and_not_of_who_sleeps() {
 
 #[test]
 fn it_is_there_however_an_attempt_ends() {
-    let with = |then: &str| {
+    let with = |then: &str, timeout: &str| {
         let with = json!({"lines": 3, "line_bytes": 100, "pages": 10, "then": then});
-        format!("timeout: 500ms, with: {with}")
+        format!("timeout: {timeout}, with: {with}")
     };
     let ends = [
-        ("{}", "trap", "trap"),
-        ("{}", "sleep", "attempt_timeout"),
-        ("{}", "spin", "attempt_timeout"),
-        ("{cpu: 100ms}", "spin", "limit"),
+        ("{}", "trap", "1m", "trap"),
+        ("{}", "sleep", "2s", "attempt_timeout"),
+        ("{}", "spin", "2s", "attempt_timeout"),
+        ("{cpu: 100ms}", "spin", "1m", "limit"),
     ];
-    for (limits, then, kind) in ends {
-        let said = bench("use_up", limits, &with(then)).run(&["-o", "json"]);
+    for (limits, then, timeout, kind) in ends {
+        let said = bench("use_up", limits, &with(then, timeout)).run(&["-o", "json"]);
         assert_eq!(said.json()["failure"]["kind"], kind, "{}", said.stdout);
         complete(&ledger(&said));
     }
-    let bench = bench("use_up", "{}", &with("spin").replace("500ms", "1m"));
+    let bench = bench("use_up", "{}", &with("spin", "1m"));
     let mut live = Live::run(&bench, &[]);
     live.until("xxx");
     live.interrupt();

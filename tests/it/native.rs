@@ -1,7 +1,7 @@
 //! Native drivers in pipelines: what they are handed, what becomes of what they answer, and what a run says of it.
 
 use crate::belt::Bench;
-use crate::nats::{Nats, Puppet, bench, consumer_config};
+use crate::nats::{Nats, Puppet, bench, consumer_config, until_consumer};
 use crate::up::{Up, id, order};
 use serde_json::{Value, json};
 
@@ -101,6 +101,7 @@ fn a_driver_that_is_not_there_is_waited_for_and_for_so_long() {
     driver.succeed(&handed, json!(null));
     assert_eq!(up.ended(&run)["status"], "succeeded");
     drop(driver);
+    until_consumer(&nats, "messages", "a", |info| info.num_waiting == 0);
 
     up.line(
         "short",
@@ -112,6 +113,7 @@ fn a_driver_that_is_not_there_is_waited_for_and_for_so_long() {
     assert_eq!(run["status"], "failed");
     assert_eq!(run["failure"]["kind"], "queue_timeout", "{run:#}");
     // Nobody finds its message any more.
+    until_consumer(&nats, "messages", "a", |info| info.num_pending == 0);
     let mut driver = Puppet::attach(&nats, "a");
     let third = up.begin("thing");
     assert_eq!(driver.next().body["run_id"], third);
@@ -157,7 +159,7 @@ fn an_attempt_that_takes_too_long_is_taken_back_and_its_answer_worth_nothing() {
     let retry = json!({"max_attempts": 2, "backoff": "1ms"});
     up.line(
         "line",
-        json!([{"id": "s", "driver": "a", "timeout": "300ms", "retry": retry}]),
+        json!([{"id": "s", "driver": "a", "timeout": "3s", "retry": retry}]),
     );
     let mut driver = Puppet::attach(&nats, "a");
     let run = up.begin("thing");

@@ -68,8 +68,10 @@ fn what_is_not_the_answer_is_written_down_and_changes_nothing() {
     let mut stranger = other("run_id", json!(run));
     stranger["driverresult"]["driver"] = json!("b");
     driver.publish(&stranger);
-    let reasons = ignored(&up, &run, 5);
+    driver.publish(&other("host", json!("another host")));
+    let reasons = ignored(&up, &run, 6);
     let expected = [
+        "`host` says that the step ran in a host",
         "attempt 1 of step `another` is not open",
         "attempt 2 of step `s` is not open",
         "it has no token, and belt.yaml says `token: required`",
@@ -89,8 +91,93 @@ fn what_is_not_the_answer_is_written_down_and_changes_nothing() {
         assert!(metrics.contains(&took), "{took}\n{metrics}");
     }
     assert!(
-        metrics.contains("beltline_native_results_ignored_total 8"),
+        metrics.contains("beltline_native_results_ignored_total 9"),
         "{metrics}"
+    );
+}
+
+#[test]
+fn what_names_no_run_is_written_down_too_and_of_much_the_latest() {
+    let (nats, bench, up, driver, handed, run) = handed("");
+    let reasons = |up: &Up, last: &str| {
+        let shown = up.until("/drivers", |shown| {
+            let all = shown["ignored"].as_array();
+            let last_one = all.and_then(|all| all.last());
+            last_one.is_some_and(|one| one["reason"].as_str().unwrap().contains(last))
+        });
+        let all = shown["ignored"].as_array().unwrap();
+        let reasons = all.iter().map(|one| one["reason"].as_str().unwrap());
+        reasons.map(str::to_owned).collect::<Vec<_>>()
+    };
+    driver.publish_bytes(b"not JSON".to_vec());
+    driver.publish_bytes(b"{}".to_vec());
+    let mut nobodys = driver.result(&handed, good(json!(1)));
+    nobodys["run_id"] = json!("nonsense");
+    driver.publish(&nobodys);
+    let all = reasons(&up, "`run_id` is no run's: nonsense");
+    let expected = ["it is no answer: expected ident", "missing field `run_id`"];
+    for (reason, expected) in all.iter().zip(expected) {
+        assert!(reason.contains(expected), "{all:?}");
+    }
+    // It is there after a restart, and people see it.
+    let up = up.killed_and_started_with(&bench, &["--nats", &nats.url()]);
+    assert_eq!(reasons(&up, "nonsense"), all);
+    let said = bench.belt(&["drivers", "list", "--state", "state"]);
+    assert!(
+        said.stdout
+            .contains("3 answers on the broker name no run; the last, at "),
+        "{said:?}"
+    );
+    for nth in 0..100 {
+        nobodys["run_id"] = json!(format!("{nth}."));
+        driver.publish(&nobodys);
+        reasons(&up, &format!(": {nth}."));
+    }
+    let last = reasons(&up, ": 99.");
+    assert_eq!(last.len(), 100);
+    assert!(last[0].ends_with(": 0."), "{}", last[0]);
+    driver.publish(&driver.result(&handed, good(json!(1))));
+    up.succeeded(&run);
+}
+
+/// Lines that were there before a restart are waited for by no answer after it.
+#[test]
+fn an_answer_does_not_wait_for_a_line_of_before_the_restart() {
+    let (nats, bench, up, driver, handed, run) = handed("");
+    let line = json!({"runid": run, "driver": "a", "message": "said"});
+    let jetstream = nats.jetstream();
+    let line = line.to_string().into_bytes();
+    crate::nats::publish(&jetstream, &format!("logs.{run}"), line);
+    up.until(&format!("/runs/{run}/logs"), |lines| {
+        lines.as_array().is_some_and(|lines| lines.len() == 1)
+    });
+    let stream = wait(jetstream.get_stream("logs-engine")).unwrap();
+    let is_acknowledged = async || {
+        let mut all = stream.consumers();
+        let info = futures::StreamExt::next(&mut all).await.unwrap();
+        info.unwrap().ack_floor.stream_sequence == 1
+    };
+    wait(async {
+        while !is_acknowledged().await {
+            tokio::task::yield_now().await;
+        }
+    });
+    let up = up.killed_and_started_with(&bench, &["--nats", &nats.url()]);
+    let two = json!([{"id": "s", "driver": "a"}, {"id": "t", "driver": "a"}]);
+    up.line("line", two);
+    let mut driver = driver;
+    let other = up.begin("other");
+    let of_other = driver.next();
+    let mut named = driver.result(&handed, good(json!(1)));
+    named["log_sequence"] = json!(1);
+    driver.publish(&named);
+    driver.succeed(&of_other, json!(1));
+    let of_other = driver.next();
+    driver.succeed(&of_other, json!(2));
+    let (first, second) = (up.succeeded(&run), up.succeeded(&other));
+    assert!(
+        first["ended_at"].as_str() <= second["ended_at"].as_str(),
+        "{first:#} {second:#}"
     );
 }
 
@@ -299,6 +386,14 @@ fn an_output_that_is_too_large_fails_the_step_by_name() {
     driver.publish(&driver.result(&handed, good(json!("x".repeat(9 << 20)))));
     driver.publish(&driver.result(&handed, good(json!("x".repeat(2 << 20)))));
     let shown = up.ended(&run);
+    let unread = up.get("/drivers").is(200)["ignored"][0]["reason"].clone();
+    assert!(
+        unread
+            .as_str()
+            .unwrap()
+            .contains("at most 8388608 are read"),
+        "{unread}"
+    );
     assert_eq!(shown["failure"]["kind"], "limit", "{shown:#}");
     let reason = shown["failure"]["reason"].as_str().unwrap();
     assert!(
@@ -388,6 +483,40 @@ fn lines_of_native_drivers_stand_beside_the_others() {
         })
         .collect();
     assert_eq!(lines, [("s", "info", "plain"), ("s", "warn", "with all")]);
+}
+
+/// Of the drivers before and after it, too, and to those who watch as to those who read later.
+#[test]
+fn lines_of_wasm_and_native_steps_have_one_order() {
+    let nats = Nats::start();
+    let bench = bench(&["say"], &[("a", "")]);
+    let up = nats.up(&bench);
+    let steps = json!([{"id": "before", "driver": "say"}, {"id": "s", "driver": "a"}, {"id": "after", "driver": "say"}]);
+    up.line("line", steps);
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = up.begin("thing");
+    let mut frames = up.frames(&format!("/runs/{run}/logs"), &[]);
+    let handed = driver.next();
+    for message in ["one", "two", "three"] {
+        let line = json!({"runid": run, "driver": "a", "message": message});
+        let line = line.to_string().into_bytes();
+        crate::nats::publish(&nats.jetstream(), &format!("logs.{run}"), line);
+    }
+    let mut result = driver.result(&handed, good(Value::Null));
+    result["log_sequence"] = json!(3);
+    driver.publish(&result);
+    up.succeeded(&run);
+    let lines = up.get(&format!("/runs/{run}/logs")).is(200);
+    let lines = lines.as_array().unwrap();
+    let mut steps: Vec<_> = lines.iter().map(|line| &line["step"]).collect();
+    steps.dedup();
+    assert_eq!(steps, ["before", "s", "after"], "{lines:#?}");
+    let own = lines.iter().filter(|line| line["step"] == "s");
+    let own: Vec<_> = own.map(|line| &line["message"]).collect();
+    assert_eq!(own, ["one", "two", "three"]);
+    for line in lines {
+        assert_eq!(frames.next().unwrap().data, *line);
+    }
 }
 
 #[test]

@@ -1,19 +1,13 @@
-//! The broker itself: what is not as it has to be is refused by name, and a server of the host's own comes and goes with it.
+//! The broker itself: what is not as it has to be is refused by name, or mended.
 
 use crate::belt::Bench;
 use crate::live::Live;
-use crate::nats::{
-    Nats, PATIENCE, Puppet, bench, consumer_config, jetstream, least, server_file, users, wait,
-};
-use crate::program::{Program, Traces};
+use crate::nats::{Nats, Puppet, bench, consumer_config, until_consumer, wait};
 use crate::up::{Up, id, order, up};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull, push};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use futures::StreamExt;
-use rustix::process::{Pid, Signal, getpgid, kill_process};
-use serde_json::{Value, json};
-use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use serde_json::json;
 use std::process::Command;
 use std::time::Duration;
 
@@ -265,7 +259,9 @@ fn what_a_driver_of_conveyors_does_to_its_consumer_is_mended() {
     wait(jetstream.create_consumer_on_stream(theirs, "messages")).unwrap();
     assert_eq!(consumer_config(&nats, "b").durable_name, None);
     let run = id(&up.post("/runs", &order("thing")).is(201));
-    while consumer_config(&nats, "b").durable_name.is_none() {}
+    until_consumer(&nats, "messages", "b", |info| {
+        info.config.durable_name.is_some()
+    });
     let config = consumer_config(&nats, "b");
     assert!(config.inactive_threshold.as_secs() > 3600, "{config:?}");
     let mut driver = Puppet::attach(&nats, "b");
@@ -296,12 +292,12 @@ fn a_host_reads_from_its_beginning_to_its_end() {
     assert_eq!(said.code, 0, "{said:?}");
     assert!(readers().is_empty());
     let up = nats.up(&bench);
-    up.get("/health").is(200);
-    let reader = loop {
-        if let Some(reader) = readers().pop() {
-            break reader;
-        }
-    };
+    let mut reader = None;
+    up.until("/health", |_| {
+        reader = readers().pop();
+        reader.is_some()
+    });
+    let reader = reader.unwrap();
     assert!(
         matches!(
             reader.config.deliver_policy,
@@ -311,226 +307,49 @@ fn a_host_reads_from_its_beginning_to_its_end() {
     );
 }
 
-/// `belt up` with a server of its own.
-fn spawning(bench: &Bench) -> Up {
-    let path = server_file("current");
-    let path = format!("{}:/usr/bin:/bin", path.parent().unwrap().display());
-    let mut command = over(bench, "spawn");
-    command.env("PATH", path);
-    Up::of(bench, Live::start(command))
-}
-
+/// It would hand over what nobody needs, and not what it has to.
 #[test]
-fn a_server_of_the_hosts_own_ends_with_it_and_one_that_is_left_is_taken_over() {
+fn the_hosts_own_consumer_that_others_made_otherwise_is_refused_by_name() {
+    let nats = Nats::start();
     let bench = bench(&[], &[("a", "")]);
-    let up = spawning(&bench);
-    let url_file = bench.path("state/nats/url");
-    let mode = std::fs::metadata(&url_file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let url = bench.read("state/nats/url");
-    let pid = || bench.read("state/nats/pid");
-    let first = pid();
-    // A Ctrl-C at the terminal reaches all processes of a group, and is for the host.
-    let group = |pid: &str| getpgid(Pid::from_raw(pid.trim().parse().unwrap())).unwrap();
-    assert_ne!(group(&first), group(&up.pid().to_string()));
+    let up = nats.up(&bench);
     up.line("line", json!([{"id": "s", "driver": "a"}]));
-    let run = id(&up.post("/runs", &order("thing")).is(201));
-    up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
-    up.kill();
-    assert!(is_running(&first));
-    let up = spawning(&bench);
-    assert_eq!(
-        (pid(), bench.read("state/nats/url")),
-        (first.clone(), url.clone())
-    );
-    assert_eq!(up.get(&format!("/runs/{run}")).is(200)["status"], "waiting");
-    let said = up.terminate();
-    assert_eq!(said.code, 0, "{said:?}");
-    assert!(
-        said.stderr.contains("was left here and goes on"),
-        "{said:?}"
-    );
-    assert!(!is_running(&first));
-    // The next one has the same address and password, so that drivers find it.
-    let up = spawning(&bench);
-    assert_eq!(bench.read("state/nats/url"), url);
-    assert_ne!(pid(), first);
-    let said = up.terminate();
-    assert!(
-        !said.stderr.contains(url.rsplit_once('@').unwrap().0),
-        "{said:?}"
-    );
-}
-
-#[test]
-fn a_server_of_the_hosts_own_that_ends_is_started_again_taken_over_or_not() {
-    let bench = bench(&[], &[("a", "")]);
-    let pid = || {
-        let text = std::fs::read_to_string(bench.path("state/nats/pid")).unwrap_or_default();
-        text.trim().parse::<i32>().unwrap_or_default()
+    let jetstream = nats.jetstream();
+    let stream = wait(jetstream.get_stream("pipeline-engine")).unwrap();
+    let own = || {
+        wait(async {
+            let mut all = stream.consumers();
+            all.next().await.transpose().unwrap()
+        })
     };
-    let mut up = spawning(&bench);
-    up.line("line", json!([{"id": "s", "driver": "a"}]));
-    let run = id(&up.post("/runs", &order("thing")).is(201));
-    up.until(&format!("/runs/{run}"), |run| run["status"] == "waiting");
-    for is_taken_over in [false, true] {
-        if is_taken_over {
-            up.kill();
-            up = spawning(&bench);
-        }
-        let first = pid();
-        kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
-        let address = bench.read("state/nats/url");
-        let (_, address) = address.trim().rsplit_once('@').unwrap();
-        up.until("/drivers", |_| {
-            ![0, first].contains(&pid()) && TcpStream::connect(address).is_ok()
-        });
-    }
-    let mut driver = Puppet::at(jetstream(&bench.read("state/nats/url")), "a");
+    let mut found = None;
+    up.until("/health", |_| {
+        found = own();
+        found.is_some()
+    });
+    let name = found.unwrap().name;
+    up.kill();
+    wait(stream.delete_consumer(&name)).unwrap();
+    let other = pull::Config {
+        durable_name: Some(name.clone()),
+        filter_subject: "pipelines.other".to_owned(),
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    };
+    wait(stream.create_consumer(other)).unwrap();
+    let up = nats.up(&bench);
+    let said = up.says("a stream cannot be read");
+    assert!(
+        said.contains(&format!(
+            "consumer `{name}` on the broker takes other messages"
+        )) && said.contains(&format!("nats consumer rm pipeline-engine {name}")),
+        "{said}"
+    );
+    // Without it, it is made anew, and nothing that was answered meanwhile is lost.
+    let mut driver = Puppet::attach(&nats, "a");
+    let run = up.begin("thing");
     let handed = driver.next();
     driver.succeed(&handed, json!(1));
-    assert_eq!(up.ended(&run)["status"], "succeeded");
-    let last = bench.read("state/nats/pid");
-    let said = up.terminate();
-    assert_eq!(said.code, 0, "{said:?}");
-    assert!(!is_running(&last));
-}
-
-fn is_running(pid: &str) -> bool {
-    let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
-    String::from_utf8_lossy(&line).contains("nats-server")
-}
-
-#[test]
-fn without_a_nats_server_on_path_spawn_says_what_to_install() {
-    let bench = bench(&[], &[]);
-    let mut command = over(&bench, "spawn");
-    command.env("PATH", "/nowhere");
-    let said = Live::start(command).end();
-    assert_eq!(said.code, 2, "{said:?}");
-    assert!(said.stderr.contains("install it"), "{said:?}");
-}
-
-#[test]
-fn a_driver_with_the_least_permissions_works_and_reads_no_others() {
-    let users = users(&[least("a", &[], &[]), least("b", &[], &[])]);
-    let nats = Nats::of("current", &users);
-    let bench = bench(&[], &[("a", ""), ("b", "")]);
-    let up = Up::with(&bench, &["--nats", &nats.url().replace("//", "//host:p@")]);
-    up.line("line", json!([{"id": "s", "driver": "a"}]));
-    up.until("/drivers", |drivers| {
-        let all = drivers["drivers"].as_array().unwrap();
-        all.len() == 2 && all.iter().all(|driver| driver["native"].is_object())
-    });
-    let a = As::new(&nats, "a");
-    let b = As::new(&nats, "b");
-    let run = id(&up.post("/runs", &order("thing")).is(201));
-    let denied = b.pull("a");
-    assert!(denied.is_none(), "driver b has read what is a's");
-    let handed = a.pull("a").expect("its own message");
-    let body: Value = serde_json::from_slice(&handed.payload).unwrap();
-    let result = json!({"run_id": run, "step_id": "s", "attempt": 1, "token": body["token"],
-        "driverresult": {"success": true, "message": "", "data": null, "driver": "a"}});
-    let reply = a.client.new_inbox();
-    let mut acked = wait(a.client.subscribe(reply.clone())).unwrap();
-    wait(
-        a.client
-            .publish_with_reply("pipelines.driver.result", reply, result.to_string().into()),
-    )
-    .unwrap();
-    wait(acked.next()).unwrap();
-    wait(a.client.publish(handed.reply.unwrap(), "".into())).unwrap();
-    assert_eq!(up.ended(&run)["status"], "succeeded");
-
-    // So does a program on the SDK.
-    let traces = Traces(&bench);
-    let url = nats.url().replace("//", "//b:p@");
-    let program = Program::tester(&bench, "b", &["--nats", &url]);
-    program.says("listens");
-    up.until("/drivers/b", |driver| driver["native"]["connected"] == 1);
-    up.line(
-        "line",
-        json!([{"id": "s", "driver": "b", "with": traces.with()}]),
-    );
-    traces.release("before");
-    traces.release("after");
-    up.succeeded(&up.begin("other"));
-}
-
-/// What an earlier step left and a message does not carry is had by whoever may ask for it, and by nobody else.
-#[test]
-fn a_driver_asks_for_large_outputs_with_one_permission_more() {
-    let users = users(&[least("a", &["live.outputs.*"], &[]), least("b", &[], &[])]);
-    let nats = Nats::of("current", &users);
-    let bench = bench(&[], &[("a", ""), ("b", "")]);
-    let url = nats.url().replace("//", "//host:p@");
-    let up = Up::with(&bench, &["--nats", &url]);
-    up.line(
-        "line",
-        json!([{"id": "one", "driver": "b"}, {"id": "two", "driver": "b"}, {"id": "three", "driver": "a"}]),
-    );
-    let large = "x".repeat(200 << 10);
-    let mut b = Puppet::at(jetstream(&url), "b");
-    let run = up.begin("thing");
-    for _ in ["one", "two"] {
-        let handed = b.next();
-        b.succeed(&handed, json!(large));
-    }
-    let a = As::new(&nats, "a");
-    let handed = a.pull("a").expect("its own message");
-    let body: Value = serde_json::from_slice(&handed.payload).unwrap();
-    assert_eq!(body["outputs_left"], json!(["two"]));
-    let request = json!({"step_id": "three", "attempt": 1, "token": body["token"], "of": "two"});
-    let subject = format!("live.outputs.{run}");
-    let denied = As::new(&nats, "b").request(&subject, &request, Duration::from_secs(3));
-    assert!(denied.is_none(), "driver b may not ask");
-    let answer = a.request(&subject, &request, PATIENCE).unwrap();
-    let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
-    assert_eq!(answer, json!({"output": large}));
-}
-
-/// A client with the permissions of a driver.
-struct As {
-    client: async_nats::Client,
-}
-
-impl As {
-    fn new(nats: &Nats, name: &str) -> As {
-        let options =
-            async_nats::ConnectOptions::with_user_and_password(name.to_owned(), "p".to_owned());
-        let options = options.custom_inbox_prefix(format!("_INBOX_{name}"));
-        As {
-            client: wait(options.connect(nats.url())).unwrap(),
-        }
-    }
-
-    /// One message of a driver's consumer; `None` where the server does not let it through.
-    fn pull(&self, driver: &str) -> Option<async_nats::Message> {
-        let request = json!({"batch": 1, "expires": 2_000_000_000_u64});
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.messages.{driver}");
-        let message = self.request(&subject, &request, Duration::from_secs(3));
-        message.filter(|message| message.status.is_none())
-    }
-
-    /// What comes back in that time.
-    fn request(
-        &self,
-        subject: &str,
-        request: &Value,
-        limit: Duration,
-    ) -> Option<async_nats::Message> {
-        let reply = self.client.new_inbox();
-        let mut inbox = wait(self.client.subscribe(reply.clone())).unwrap();
-        let body = request.to_string().into();
-        let sent = self
-            .client
-            .publish_with_reply(subject.to_owned(), reply, body);
-        wait(sent).unwrap();
-        wait(self.client.flush()).unwrap();
-        let next = async {
-            let next = tokio::time::timeout(limit, inbox.next());
-            next.await.ok().flatten()
-        };
-        wait(next)
-    }
+    wait(stream.delete_consumer(&name)).unwrap();
+    up.succeeded(&run);
 }

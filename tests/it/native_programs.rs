@@ -2,7 +2,7 @@
 
 use crate::belt::Bench;
 use crate::live::Live;
-use crate::nats::{Nats, bench, impatient, until_consumer, wait};
+use crate::nats::{BOTH, Nats, bench, impatient, until_consumer, wait};
 use crate::program::{Program, Traces};
 use crate::proxy::{Proxy, Then};
 use crate::up::{Up, id, order};
@@ -11,7 +11,11 @@ use std::fs;
 
 /// A host with a pipeline of one step of driver `a`; what is not acknowledged is delivered again after a second.
 fn host(more: Value) -> (Nats, Bench, Up) {
-    let nats = Nats::start();
+    host_over("current", more)
+}
+
+fn host_over(which: &'static str, more: Value) -> (Nats, Bench, Up) {
+    let nats = Nats::of(which, "");
     let bench = bench(&[], &[("a", "")]);
     let up = nats.up(&bench);
     let mut step = json!({"id": "s", "driver": "a", "with": Traces(&bench).with()});
@@ -56,60 +60,66 @@ fn a_driver_is_killed_with_a_message_that_it_has_not_begun() {
 
 #[test]
 fn a_driver_is_killed_before_its_effect_and_another_has_it() {
-    let (nats, bench, up) = host(json!({}));
-    let first = listening(&bench, &nats.url());
-    let run = up.begin("thing");
-    let traces = Traces(&bench);
-    traces.until_begun(1);
-    let killed = first.pid();
-    first.kill();
-    traces.release("before");
-    traces.release("after");
-    let second = listening(&bench, &nats.url());
-    one_attempt(&up.ended(&run));
-    let begun = [killed, second.pid()].map(|pid| format!("{pid} 1"));
-    assert_eq!(traces.begun(), begun);
-    assert_eq!(traces.effects(), [format!("{run}/s/1")]);
+    for which in BOTH {
+        let (nats, bench, up) = host_over(which, json!({}));
+        let first = listening(&bench, &nats.url());
+        let run = up.begin("thing");
+        let traces = Traces(&bench);
+        traces.until_begun(1);
+        let killed = first.pid();
+        first.kill();
+        traces.release("before");
+        traces.release("after");
+        let second = listening(&bench, &nats.url());
+        one_attempt(&up.ended(&run));
+        let begun = [killed, second.pid()].map(|pid| format!("{pid} 1"));
+        assert_eq!(traces.begun(), begun);
+        assert_eq!(traces.effects(), [format!("{run}/s/1")]);
+    }
 }
 
 #[test]
 fn a_driver_is_killed_after_its_effect_and_the_key_tells_that_it_was_had() {
-    let (nats, bench, up) = host(json!({}));
-    let traces = Traces(&bench);
-    traces.release("before");
-    let first = listening(&bench, &nats.url());
-    let run = up.begin("thing");
-    traces.until_effects(1);
-    first.kill();
-    traces.release("after");
-    let _second = listening(&bench, &nats.url());
-    one_attempt(&up.ended(&run));
-    // Delivery is at least once: whoever is called sees the same key.
-    let key = format!("{run}/s/1");
-    assert_eq!(traces.effects(), [key.clone(), key]);
+    for which in BOTH {
+        let (nats, bench, up) = host_over(which, json!({}));
+        let traces = Traces(&bench);
+        traces.release("before");
+        let first = listening(&bench, &nats.url());
+        let run = up.begin("thing");
+        traces.until_effects(1);
+        first.kill();
+        traces.release("after");
+        let _second = listening(&bench, &nats.url());
+        one_attempt(&up.ended(&run));
+        // Delivery is at least once: whoever is called sees the same key.
+        let key = format!("{run}/s/1");
+        assert_eq!(traces.effects(), [key.clone(), key]);
+    }
 }
 
 #[test]
 fn a_driver_is_killed_between_its_answer_and_the_acknowledgement() {
-    let (nats, bench, up) = host(json!({}));
-    let traces = Traces(&bench);
-    traces.release("before");
-    traces.release("after");
-    let proxy = Proxy::to(nats.port);
-    let first = listening(&bench, &proxy.url());
-    let answered = proxy.watch("pipelines.driver.result", Then::LetThroughAndStop);
-    let run = up.begin("thing");
-    answered.recv_timeout(crate::nats::PATIENCE).unwrap();
-    first.kill();
-    one_attempt(&up.ended(&run));
-    let _second = listening(&bench, &nats.url());
-    // The message comes again, and so does an answer, which is worth nothing.
-    let path = format!("/runs/{run}");
-    let shown = up.until(&path, |run| run["ignored"].is_array());
-    let reason = &shown["ignored"][0]["reason"];
-    assert_eq!(reason, "attempt 1 of step `s` is not open");
-    one_attempt(&shown);
-    until_consumer(&nats, "messages", "a", |info| info.num_ack_pending == 0);
+    for which in BOTH {
+        let (nats, bench, up) = host_over(which, json!({}));
+        let traces = Traces(&bench);
+        traces.release("before");
+        traces.release("after");
+        let proxy = Proxy::to(nats.port);
+        let first = listening(&bench, &proxy.url());
+        let answered = proxy.watch("pipelines.driver.result", Then::LetThroughAndStop);
+        let run = up.begin("thing");
+        answered.recv_timeout(crate::nats::PATIENCE).unwrap();
+        first.kill();
+        one_attempt(&up.ended(&run));
+        let _second = listening(&bench, &nats.url());
+        // The message comes again, and so does an answer, which is worth nothing.
+        let path = format!("/runs/{run}");
+        let shown = up.until(&path, |run| run["ignored"].is_array());
+        let reason = &shown["ignored"][0]["reason"];
+        assert_eq!(reason, "attempt 1 of step `s` is not open");
+        one_attempt(&shown);
+        until_consumer(&nats, "messages", "a", |info| info.num_ack_pending == 0);
+    }
 }
 
 #[test]
@@ -198,13 +208,13 @@ fn when_a_run_has_ended_its_log_has_all_that_its_drivers_said() {
     let nats = Nats::start();
     let bench = bench(&[], &[("a", "")]);
     let up = nats.up(&bench);
-    let with = json!({"lines": 500});
+    let with = json!({"lines": 50});
     up.line("line", json!([{"id": "s", "driver": "a", "with": with}]));
     let _driver = listening(&bench, &nats.url());
     let run = id(&up.post("/runs?wait=60s", &order("thing")).is(201));
     let lines = up.get(&format!("/runs/{run}/logs")).is(200);
     let lines = lines.as_array().unwrap();
-    assert_eq!(lines.len(), 500);
+    assert_eq!(lines.len(), 50);
     for (nth, line) in lines.iter().enumerate() {
         assert_eq!(line["message"], format!("line {nth}"));
         assert_eq!((&line["step"], &line["attempt"]), (&json!("s"), &json!(1)));
@@ -227,7 +237,7 @@ fn an_answer_waits_for_the_last_line_that_it_names() {
     up.until("/drivers/a", |driver| {
         driver["native"]["last_seen"].is_string()
     });
-    let shown = up.get(&format!("/runs/{run}?wait=300ms")).is(200);
+    let shown = up.get(&format!("/runs/{run}?wait=100ms")).is(200);
     assert!(shown.get("ended_at").is_none(), "{shown:#}");
     let line = json!({"runid": run, "driver": "a", "message": "the last"});
     let line = line.to_string().into_bytes();

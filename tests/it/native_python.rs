@@ -1,7 +1,7 @@
 //! `examples/python-driver` where its broker does not answer.
 
 use crate::belt::{Bench, root};
-use crate::nats::{Nats, bench, until_consumer};
+use crate::nats::{Nats, PATIENCE, bench, until_consumer};
 use crate::program::Program;
 use crate::proxy::{Proxy, Then};
 use crate::up::Up;
@@ -30,7 +30,7 @@ fn its_answer_is_sent_until_the_broker_has_it() {
     let (_bench, up, program) = notary(&nats, &proxy.url());
     let answered = proxy.watch("pipelines.driver.result", Then::Stop);
     let run = up.begin("thing");
-    answered.recv().unwrap();
+    answered.recv_timeout(PATIENCE).unwrap();
     program.says("not taken, trying on");
     proxy.deafen(false);
     proxy.cut();

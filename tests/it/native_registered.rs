@@ -1,9 +1,9 @@
 //! Native drivers as clients register them and see them.
 
-use crate::nats::{Nats, Puppet, bench};
+use crate::nats::{Nats, Puppet, bench, until_consumer, wait};
 use crate::program::{Program, Traces};
 use crate::up::{id, order};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn a_client_registers_one_uses_it_and_takes_it_away() {
@@ -31,6 +31,30 @@ fn a_client_registers_one_uses_it_and_takes_it_away() {
     up.get("/drivers/notary").is(200);
     assert_eq!(up.delete("/drivers/notary").status, 204);
     up.get("/drivers/notary").refused(404);
+}
+
+/// Its program would make another, and what comes for it until then would be lost.
+#[test]
+fn the_consumer_of_one_that_is_taken_away_goes_when_its_programs_have_gone() {
+    let nats = Nats::start();
+    let bench = bench(&[], &[("mine", "")]);
+    let up = nats.up(&bench);
+    let entry = json!({"placement": "native"});
+    up.put("/drivers/notary", &entry).is(201);
+    until_consumer(&nats, "messages", "notary", |_| true);
+    let program = Program::tester(&bench, "notary", &["--nats", &nats.url()]);
+    program.says("listens");
+    let is_there = |driver: &Value| driver["native"]["connected"] == 1;
+    up.until("/drivers/notary", is_there);
+    let stream = wait(nats.jetstream().get_stream("messages")).unwrap();
+    assert_eq!(up.delete("/drivers/notary").status, 204);
+    assert!(wait(stream.consumer_info("notary")).is_ok());
+    program.terminate();
+    assert_eq!(program.end().0, 0);
+    until_consumer(&nats, "messages", "notary", |info| info.num_waiting == 0);
+    up.put("/drivers/notary", &entry).is(201);
+    assert_eq!(up.delete("/drivers/notary").status, 204);
+    assert!(wait(stream.consumer_info("notary")).is_err());
 }
 
 #[test]

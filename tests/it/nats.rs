@@ -45,6 +45,9 @@ pub fn server_file(which: &str) -> PathBuf {
     path
 }
 
+/// Those servers.
+pub const BOTH: [&str; 2] = ["current", "old"];
+
 /// A server on loopback with JetStream.
 pub struct Nats {
     which: &'static str,
@@ -264,10 +267,28 @@ async fn consumer(jetstream: &jetstream::Context, name: &str) -> PullConsumer {
 /// Waits until a consumer stands like that.
 #[track_caller]
 pub fn until_consumer(nats: &Nats, stream: &str, name: &str, is_so: impl Fn(&Info) -> bool) {
-    let jetstream = nats.jetstream();
-    let (stream, name) = (stream.to_owned(), name.to_owned());
+    until_consumer_in(&nats.jetstream(), stream, name, is_so);
+}
+
+/// The same of a driver's, by whoever may ask.
+#[track_caller]
+pub fn until_consumer_of(
+    jetstream: &jetstream::Context,
+    driver: &str,
+    is_so: impl Fn(&Info) -> bool,
+) {
+    until_consumer_in(jetstream, "messages", driver, is_so);
+}
+
+#[track_caller]
+fn until_consumer_in(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    name: &str,
+    is_so: impl Fn(&Info) -> bool,
+) {
     wait(async {
-        let stands = || jetstream.get_consumer_from_stream::<pull::Config, _, _>(&name, &stream);
+        let stands = || jetstream.get_consumer_from_stream::<pull::Config, _, _>(name, stream);
         while !stands().await.is_ok_and(|found| is_so(found.cached_info())) {
             tokio::task::yield_now().await;
         }
@@ -292,6 +313,9 @@ pub fn consumer_config(nats: &Nats, name: &str) -> pull::Config {
     let config = &found.cached_info().config;
     assert_eq!(config.ack_policy, AckPolicy::Explicit);
     pull::Config {
+        ack_policy: config.ack_policy,
+        ack_wait: config.ack_wait,
+        deliver_policy: config.deliver_policy,
         durable_name: config.durable_name.clone(),
         filter_subject: config.filter_subject.clone(),
         filter_subjects: config.filter_subjects.clone(),
@@ -316,31 +340,67 @@ pub fn bench(guests: &[&str], natives: &[(&str, &str)]) -> Bench {
     bench
 }
 
-/// A user of the broker, with the least permissions of a driver, and these.
-pub fn least(driver: &str, more_to_publish: &[&str], more_to_hear: &[&str]) -> String {
-    let publish = [
-        "$JS.API.CONSUMER.INFO.messages.DRIVER",
-        "$JS.API.CONSUMER.MSG.NEXT.messages.DRIVER",
-        "$JS.ACK.messages.DRIVER.>",
-        "pipelines.driver.result",
-        "logs.*",
-        "live.logs.*.DRIVER",
-    ];
-    let hear = ["_INBOX_DRIVER.>", "live.cancel.*", "live.present.DRIVER"];
-    let all = |own: &[&str], more: &[&str]| {
-        let all = own.iter().chain(more);
-        let quoted = all.map(|subject| format!("{:?}", subject.replace("DRIVER", driver)));
-        quoted.collect::<Vec<_>>().join(", ")
+/// What a driver of that name has to be let publish, at the least.
+pub const LEAST_TO_PUBLISH: [&str; 6] = [
+    "$JS.API.CONSUMER.INFO.messages.DRIVER",
+    "$JS.API.CONSUMER.MSG.NEXT.messages.DRIVER",
+    "$JS.ACK.messages.DRIVER.>",
+    "pipelines.driver.result",
+    "logs.*",
+    "live.logs.*.DRIVER",
+];
+
+/// And what it has to be let hear.
+pub const LEAST_TO_HEAR: [&str; 3] = ["_INBOX_DRIVER.>", "live.cancel.*", "live.present.DRIVER"];
+
+/// What a host has to be let publish, at the least, and hear.
+pub const HOST_TO_PUBLISH: [&str; 15] = [
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.CREATE.*",
+    "$JS.API.STREAM.UPDATE.*",
+    "$JS.API.STREAM.MSG.GET.messages",
+    "$JS.API.STREAM.MSG.DELETE.messages",
+    "$JS.API.CONSUMER.INFO.*.*",
+    "$JS.API.CONSUMER.CREATE.>",
+    "$JS.API.CONSUMER.DELETE.*.*",
+    "$JS.API.CONSUMER.MSG.NEXT.*.*",
+    "$JS.ACK.>",
+    "*.resources.*",
+    "drivers.*.resources.*",
+    "resources.*",
+    "pipelines.driver.result",
+    "live.>",
+];
+pub const HOST_TO_HEAR: [&str; 4] = [
+    "_INBOX.>",
+    "$JS.EVENT.ADVISORY.API",
+    "$JS.EVENT.ADVISORY.CONSUMER.*.messages.>",
+    "live.outputs.*",
+];
+
+/// A user of the broker, with the least permissions of a driver, and to publish these.
+pub fn least(driver: &str, more_to_publish: &[&str]) -> String {
+    let publish = [&LEAST_TO_PUBLISH, more_to_publish].concat();
+    user(driver, &publish, &LEAST_TO_HEAR)
+}
+
+/// A user of the broker who may do this; `DRIVER` stands for his name.
+pub fn user(name: &str, publish: &[&str], hear: &[&str]) -> String {
+    let quoted = |subjects: &[&str]| {
+        let named = subjects.iter();
+        let named = named.map(|subject| format!("{:?}", subject.replace("DRIVER", name)));
+        named.collect::<Vec<_>>().join(", ")
     };
     format!(
-        "{{user: {driver}, password: p, permissions: {{publish: {{allow: [{}]}}, subscribe: {{allow: [{}]}}, allow_responses: true}}}}",
-        all(&publish, more_to_publish),
-        all(&hear, more_to_hear)
+        "{{user: {name}, password: p, permissions: {{publish: {{allow: [{}]}}, subscribe: {{allow: [{}]}}, allow_responses: true}}}}",
+        quoted(publish),
+        quoted(hear)
     )
 }
 
-/// A server's settings with these users, and `host`, who may do everything.
+/// A server's settings with these users, with `host`, who may do what a host has to, and with `all`, who may do everything.
 pub fn users(drivers: &[String]) -> String {
+    let host = user("host", &HOST_TO_PUBLISH, &HOST_TO_HEAR);
     let drivers = drivers.join(", ");
-    format!("authorization {{ users: [ {{user: host, password: p}}, {drivers} ] }}")
+    format!("authorization {{ users: [ {{user: all, password: p}}, {host}, {drivers} ] }}")
 }

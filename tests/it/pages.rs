@@ -53,7 +53,7 @@ fn the_commands_of_the_servers_pages_run_as_they_are_shown() {
             if command.starts_with("belt up") {
                 let script = format!("exec {command} --listen 127.0.0.1:0 --state $STATE");
                 let mut live = Live::start(shell(&state, &script));
-                let line = live.line().unwrap();
+                let line = live.until("is up at ");
                 let parts: Vec<_> = line.split("is up at ").collect();
                 address = parts[1].split(';').next().unwrap().to_owned();
                 up = Some(live);

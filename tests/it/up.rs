@@ -109,7 +109,7 @@ impl Up {
 
     /// Asks again and again until the answer is as it should be.
     #[track_caller]
-    pub fn until(&self, path: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+    pub fn until(&self, path: &str, mut is_right: impl FnMut(&Value) -> bool) -> Value {
         let mut connection = self.connect();
         let give_up = clock::now_ms() + clock::millis(PATIENCE);
         loop {
@@ -128,6 +128,20 @@ impl Up {
         self.until(&format!("/drivers/{name}"), |driver| {
             driver["status"] == "ready"
         })
+    }
+
+    /// Waits until nothing is under way: a run that waits has been left.
+    #[track_caller]
+    pub fn rests(&self) {
+        let give_up = clock::now_ms() + clock::millis(PATIENCE);
+        while !self
+            .get("/metrics")
+            .text()
+            .contains("beltline_runs_under_way 0\n")
+        {
+            assert!(clock::now_ms() < give_up, "it does not rest");
+            std::thread::yield_now();
+        }
     }
 
     pub fn frames(&self, path: &str, headers: &[(&str, &str)]) -> Frames {

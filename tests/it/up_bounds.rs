@@ -46,6 +46,7 @@ fn runs_beyond_the_queue_are_sent_away_until_one_has_ended() {
     up.post(&format!("/runs/{first}/cancel"), &json!({"force": true}))
         .is(202);
     up.ended(&first);
+    up.until("/owner", |owner| owner["runs"] == 0);
     up.line("short", json!([{"driver": "echo"}]));
     let short =
         json!({"resource": {"name": "two", "resource": "app", "pipeline": "short", "spec": {}}});

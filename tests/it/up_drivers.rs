@@ -189,7 +189,7 @@ fn one_that_is_removed_and_brought_again_while_others_are_compiled_is_ready_agai
     let up = Up::of(&bench, Live::start(command));
     put(&up, "mine", &of("echo")).is(201);
     up.ready("mine");
-    put(&up, "busy", &many_functions(2_000)).is(201);
+    put(&up, "busy", &many_functions(20_000)).is(201);
     up.delete("/drivers/mine").is(204);
     put(&up, "mine", &of("echo")).is(201);
     assert_eq!(up.get("/drivers/busy").is(200)["status"], "compiling");

@@ -69,7 +69,7 @@ fn a_resync_begins_also_after_a_restart() {
     let bench = Bench::new(&["requeue"]);
     let up = Up::start(&bench);
     // Long enough to be killed before, were the machine busy.
-    let first = id(&begin(&up, 3_000));
+    let first = id(&begin(&up, 10_000));
     assert_eq!(up.ended(&first)["status"], "succeeded");
     let up = up.killed_and_started(&bench);
     assert_eq!(up.get("/runs").is(200)["runs"].as_array().unwrap().len(), 1);
@@ -80,7 +80,7 @@ fn a_resync_begins_also_after_a_restart() {
 fn a_resource_that_has_gone_is_not_looked_at_again() {
     let bench = Bench::new(&["requeue"]);
     let up = Up::start(&bench);
-    let first = id(&begin(&up, 300));
+    let first = id(&begin(&up, 4_000));
     up.ended(&first);
     up.delete("/resources/app/thing").is(204);
     // Another one of that time shows that the time has come.
@@ -103,7 +103,7 @@ fn a_resource_that_has_gone_is_not_looked_at_again() {
 fn a_resync_whose_pipeline_is_gone_says_so_once_and_waits_for_it() {
     let bench = Bench::new(&["requeue"]);
     let up = Up::start(&bench);
-    let first = id(&begin(&up, 300));
+    let first = id(&begin(&up, 4_000));
     up.delete("/pipelines/line").is(204);
     up.ended(&first);
     let shown = up.until("/resources/app/thing", |shown| {

@@ -1,13 +1,20 @@
 //! docs/wire.md says how it is: its schemas are held against what crosses a real broker.
 
 use crate::belt::root;
-use crate::nats::{Nats, Puppet, bench, consumer_config, least};
+use crate::live::Live;
+use crate::nats::{
+    HOST_TO_HEAR, HOST_TO_PUBLISH, LEAST_TO_HEAR, LEAST_TO_PUBLISH, Nats, Puppet, bench,
+    consumer_config,
+};
 use crate::up::{id, order};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use serde_json::{Value, json};
+use std::fs;
+use std::time::Duration;
 
 /// The block of that name.
 fn block(name: &str) -> String {
-    let page = std::fs::read_to_string(root().join("docs/wire.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/wire.md")).unwrap();
     let begin = page.split(&format!("{name}\n")).nth(1);
     let block = begin.and_then(|rest| rest.split("```").next());
     block
@@ -52,6 +59,45 @@ fn what_goes_out_fits_the_schema_whichever_wire_it_takes() {
     let shared = b.next();
     assert_eq!(shared.message.subject.as_str(), "resources.app");
     fits(&dispatch, &shared.body);
+}
+
+/// All that a message may have: folders, what earlier steps left, and which of that it cannot carry.
+#[test]
+fn so_does_one_with_folders_and_more_than_it_can_carry() {
+    let dispatch = schema("dispatch");
+    let nats = Nats::of("current", "max_payload: 8MB");
+    let bench = bench(&[], &[("a", "")]);
+    bench.pipeline(
+        "",
+        &[
+            "{id: one, driver: a}",
+            "{id: two, driver: a}",
+            "{id: three, driver: a}",
+        ],
+    );
+    let live = Live::run(&bench, &["--nats", &nats.url()]);
+    let mut driver = Puppet::attach(&nats, "a");
+    for _ in ["one", "two"] {
+        let handed = driver.next();
+        fits(&dispatch, &handed.body);
+        driver.succeed(&handed, json!("x".repeat(200 << 10)));
+    }
+    let handed = driver.next();
+    fits(&dispatch, &handed.body);
+    let body = &handed.body;
+    assert_eq!(body["outputs_left"], json!(["two"]));
+    let work = fs::canonicalize(bench.path("work")).unwrap();
+    assert_eq!(body["workspace"], work.display().to_string());
+    for folder in ["workspace", "out"] {
+        assert!(
+            fs::metadata(body[folder].as_str().unwrap())
+                .unwrap()
+                .is_dir()
+        );
+    }
+    assert!(body["machine"].is_string() && body["outputs"]["one"].is_string());
+    driver.succeed(&handed, json!(null));
+    assert_eq!(live.end().code, 0);
 }
 
 #[test]
@@ -99,15 +145,31 @@ fn the_consumer_is_as_the_page_has_it() {
         (&told["max_deliver"], &told["max_ack_pending"]),
         (&json!(found.max_deliver), &json!(found.max_ack_pending))
     );
-    let nanos = u64::try_from(found.inactive_threshold.as_nanos()).unwrap();
-    assert_eq!(told["inactive_threshold"], json!(nanos));
+    let nanos = |time: Duration| json!(u64::try_from(time.as_nanos()).unwrap());
+    assert_eq!(told["inactive_threshold"], nanos(found.inactive_threshold));
+    assert_eq!(told["ack_wait"], nanos(found.ack_wait));
+    assert_eq!(
+        (&told["deliver_policy"], &told["ack_policy"]),
+        (&json!("all"), &json!("explicit"))
+    );
+    assert_eq!(
+        (found.deliver_policy, found.ack_policy),
+        (DeliverPolicy::All, AckPolicy::Explicit)
+    );
+    assert_eq!(told.as_object().unwrap().len(), 8, "{told:#}");
 }
 
 #[test]
 fn the_permissions_are_those_that_were_tried() {
-    let told = block("```text permissions");
-    let tried = least("DRIVER", &[], &[]);
-    for subject in told.split_whitespace().filter(|word| word.contains('.')) {
-        assert!(tried.contains(&format!("{subject:?}")), "{subject}");
+    for (name, publish, hear) in [
+        ("permissions", &LEAST_TO_PUBLISH[..], &LEAST_TO_HEAR[..]),
+        ("host", &HOST_TO_PUBLISH, &HOST_TO_HEAR),
+    ] {
+        let told = block(&format!("```text {name}"));
+        let (to_publish, to_hear) = told.split_once("subscribe:").unwrap();
+        let to_publish = to_publish.trim_start().strip_prefix("publish:").unwrap();
+        for (told, tried) in [(to_publish, publish), (to_hear, hear)] {
+            assert_eq!(told.split_whitespace().collect::<Vec<_>>(), tried, "{name}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::documents::{DriverEntry, Grants, NativeDriver, check_subject_token, read_bytes};
 use crate::drivers::{DRIVER_BYTES_MAX, Resolved};
 use crate::owner::{DriverSource, DriverStatus, OwnerError, ServedDriver};
+use crate::view::IgnoredView;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -117,6 +118,9 @@ pub struct DriversView {
     /// What is wrong with the operator's file, where the one before it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// What came as an answer of a native driver and names no run: the latest hundred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<IgnoredView>,
 }
 
 async fn view(owner: &Shared, name: &str, driver: &ServedDriver) -> DriverView {
@@ -146,14 +150,16 @@ async fn view(owner: &Shared, name: &str, driver: &ServedDriver) -> DriverView {
 /// Drivers, by name
 #[utoipa::path(get, path = "/drivers", tag = "drivers",
     responses((status = 200, description = "drivers", body = DriversView), Problem))]
-pub(super) async fn list(State(owner): State<Shared>) -> Json<DriversView> {
+pub(super) async fn list(State(owner): State<Shared>) -> Result<Json<DriversView>, Problem> {
+    let ignored = owner.runs().ignored(None).await.map_err(OwnerError::from)?;
     let served = owner.registry().served();
     let drivers = served.drivers.iter();
     let drivers = drivers.map(|(name, driver)| view(&owner, name, driver));
-    Json(DriversView {
+    Ok(Json(DriversView {
         drivers: join_all(drivers).await,
         trouble: served.trouble.clone(),
-    })
+        ignored: ignored.into_iter().map(IgnoredView::from).collect(),
+    }))
 }
 
 /// A driver

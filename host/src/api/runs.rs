@@ -91,7 +91,7 @@ impl Owner {
             outputs.push(runs.output(id, index, step.attempts).await?);
         }
         let mut view = RunView::new(&stored, &events, &outputs);
-        let ignored = runs.ignored(id).await?;
+        let ignored = runs.ignored(Some(id)).await?;
         view.ignored = ignored.into_iter().map(IgnoredView::from).collect();
         view.cut_off = self.is_cut_off(&stored);
         Ok(view)

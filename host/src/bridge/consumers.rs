@@ -7,6 +7,7 @@ use super::streams::stamp_ms;
 use super::{Bridge, BridgeError, NativeState, request};
 use crate::clock;
 use crate::documents::{NativeDriver, Wire};
+use crate::owner::Owner;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, pull};
 use async_nats::jetstream::context::{ConsumerInfoError, ConsumerInfoErrorKind};
 use beltline_wire::subjects::{
@@ -15,6 +16,7 @@ use beltline_wire::subjects::{
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
+use tokio::sync::RwLock;
 
 /// How often a consumer is looked at while something is out. What was seen counts for two of these, so that nobody who
 /// publishes has to look for himself.
@@ -37,6 +39,8 @@ const ACKS_PENDING_MAX: i64 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     known: Mutex<HashMap<String, Known>>,
+    /// Held by those who make sure of one, for its driver is registered, and alone by whoever removes one, for it is no more.
+    pub(super) registered: RwLock<()>,
 }
 
 /// A consumer, as it was last seen.
@@ -59,6 +63,8 @@ pub(super) struct Seen {
     pub(super) delivered: u64,
     /// Whether nothing waits in it that was not delivered.
     pub(super) is_drained: bool,
+    /// Whether somebody has a message of it that was not acknowledged yet.
+    pub(super) is_in_hand: bool,
     /// When it was asked, by this host's clock.
     pub(super) asked_ms: u64,
 }
@@ -118,6 +124,7 @@ impl Consumers {
             made_ms: stamp_ms(info.created),
             delivered: info.delivered.stream_sequence,
             is_drained: info.num_pending == 0,
+            is_in_hand: info.num_ack_pending > 0,
             asked_ms,
         };
         let known = Known {
@@ -211,6 +218,16 @@ impl Bridge {
                 self.consumers.trouble(driver, &error);
                 Err(error)
             }
+        }
+    }
+
+    /// Makes sure of the consumer of a driver that nothing may be out for, unless it is registered no more. What is wrong with it
+    /// is kept with it.
+    pub(super) async fn keep_ready(&self, owner: &Owner, driver: &str, entry: &NativeDriver) {
+        let _registered = self.consumers.registered.read().await;
+        if owner.registry().is_native(driver) {
+            let kinds = BTreeSet::new();
+            let _ = self.make_sure_of_consumer(driver, entry, &kinds).await;
         }
     }
 

@@ -2,16 +2,13 @@
 
 use super::consumers::LOOK;
 use super::outs::{Busy, Out, Outs};
-use super::results::failed;
 use super::{Bridge, BridgeError};
 use crate::clock;
 use crate::owner::Owner;
-use crate::runner::Answered;
-use beltline_engine::{Failure, FailureKind, Input, RunId};
+use beltline_engine::{Input, RunId};
 use futures::StreamExt;
 use futures::stream;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +58,7 @@ impl Bridge {
     pub(super) async fn keep(self: Arc<Self>) {
         let mut made = self.connection.made();
         let mut taken = Vec::new();
+        self.look.notify_one();
         let Some(mut served) = self.owner().map(|owner| owner.registry().changes()) else {
             return;
         };
@@ -96,9 +94,7 @@ impl Bridge {
             // A driver finds its consumer there before there is anything for it.
             for (name, entry) in natives {
                 if !self.consumers.is_known(&name) {
-                    let _ = self
-                        .make_sure_of_consumer(&name, &entry, &BTreeSet::new())
-                        .await;
+                    self.keep_ready(&owner, &name, &entry).await;
                 }
             }
             for one in busy {
@@ -140,7 +136,10 @@ impl Bridge {
         for (run, out) in lost {
             owner.again(run, out.step, out.attempt);
         }
-        Ok(self.outs.lock().take_up_to(&busy.driver, stream_ms, seen))
+        let taken = self.outs.lock().take_up_to(&busy.driver, stream_ms, seen);
+        // What cannot be seen now is looked for again.
+        let _ = self.look_for_poison(owner, busy, stream_ms, seen).await;
+        Ok(taken)
     }
 
     async fn tell_taken(&self, owner: &Arc<Owner>, taken: Vec<(RunId, Out)>) {
@@ -204,25 +203,9 @@ impl Bridge {
         let stream_ms = self.streams.lock().messages_ms;
         let find = |outs: &Outs| outs.at(&advisory.consumer, stream_ms, advisory.stream_seq);
         let found = find(&self.outs.lock());
-        let Some((run, out)) = found else { return };
-        let reason = format!(
-            "its message was delivered {} times and never acknowledged: the driver dies of it, or does not acknowledge",
-            advisory.deliveries
-        );
-        let answered = Answered {
-            step: out.step,
-            attempt: out.attempt,
-            told: failed(Failure::new(FailureKind::Limit, reason)),
-            is_fenced: true,
-        };
-        match owner.answered(run, answered).await {
-            Ok(_) => {
-                self.is_out_no_more(run, out.step, out.attempt);
-                self.take_back(run, &out).await;
-            }
-            Err(error) => {
-                tracing::warn!(%run, error = %crate::text::chain(&error), "a message that kills its driver could not be told of");
-            }
+        if let Some((run, out)) = found {
+            let often = format!("{} times", advisory.deliveries);
+            self.is_poison(owner, run, &out, &often).await;
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Bridge, BridgeError, request};
 use crate::owner::Owner;
 use crate::text;
 use async_nats::datetime;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, pull};
 use async_nats::{Message, jetstream};
 use beltline_wire::subjects::{LOGS_STREAM, RESULTS_STREAM};
 use futures::StreamExt;
@@ -29,6 +29,15 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// So much earlier than this host itself what is published may concern it: its clock is not the broker's.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 
+/// How a stream is read.
+struct Reader {
+    /// When the stream was made.
+    stream_ms: i64,
+    /// The last of those messages that were all taken before.
+    taken: u64,
+    messages: pull::Stream,
+}
+
 impl Bridge {
     /// Hears what is published there, one after the other; what comes while nobody listens is not heard.
     pub(super) async fn listen<F: Future<Output = ()>>(
@@ -47,35 +56,43 @@ impl Bridge {
         }
     }
 
-    /// Takes each message of a stream that every host has a durable consumer of its own on, in order; to be acknowledged.
+    /// Takes each message of a stream that every host has a durable consumer of its own on, in order; to be acknowledged. Told
+    /// first which message is the last of those that were taken before.
     pub(super) async fn take_each<F: Future<Output = ()>>(
         &self,
         stream: &'static str,
         filter: &'static str,
+        taken_before: impl Fn(u64),
         take: impl Fn(Arc<Owner>, jetstream::Message) -> F,
     ) {
-        let mut heard = None;
+        let mut heard: Option<Place> = None;
+        let mut trouble = None;
         loop {
-            match self.messages_of(stream, filter, heard).await {
-                Ok((stream_ms, mut messages)) => {
-                    while let Some(Ok(message)) = messages.next().await {
+            match self.reader_of(stream, filter, heard).await {
+                Ok(None) => return,
+                Ok(Some(mut reader)) => {
+                    trouble = None;
+                    let made_ms = reader.stream_ms;
+                    if heard.is_none_or(|(stream_ms, _)| stream_ms != made_ms) {
+                        taken_before(reader.taken);
+                    }
+                    while let Some(Ok(message)) = reader.messages.next().await {
                         let Some(owner) = self.owner() else { return };
-                        let sequence = message.info().map(|info| info.stream_sequence);
-                        heard = sequence
-                            .ok()
-                            .map(|sequence| (stream_ms, sequence))
-                            .or(heard);
+                        if let Ok(info) = message.info() {
+                            heard = Some((made_ms, info.stream_sequence));
+                        }
                         take(owner, message).await;
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(stream, error = %text::chain(&error), "a stream cannot be read");
+                    let error = Some(text::chain(&error));
+                    if trouble != error {
+                        tracing::warn!(stream, error, "a stream cannot be read");
+                        trouble = error;
+                    }
                 }
             }
             tokio::time::sleep(PAUSE).await;
-            if self.has_left.load(Ordering::Acquire) {
-                return;
-            }
         }
     }
 
@@ -85,6 +102,7 @@ impl Bridge {
     }
 
     pub(super) async fn read_no_more(&self) {
+        let _own = self.own_consumers.lock().await;
         let name = self.consumer_name();
         for stream in [RESULTS_STREAM, LOGS_STREAM] {
             let left = self.jetstream.delete_consumer_from_stream(&name, stream);
@@ -93,14 +111,18 @@ impl Bridge {
         }
     }
 
-    /// What is still to be heard of a stream, and when that was made. Where this host's consumer is there no more, it is made to go on
-    /// after the last message that was heard of this same stream.
-    async fn messages_of(
+    /// What is still to be heard of a stream; nothing by a host that has left. Where this host's consumer is there no more, it is
+    /// made to go on after the last message that was heard of this same stream.
+    async fn reader_of(
         &self,
         stream: &str,
         filter: &str,
         heard: Option<Place>,
-    ) -> Result<(i64, pull::Stream), BridgeError> {
+    ) -> Result<Option<Reader>, BridgeError> {
+        let own = self.own_consumers.lock().await;
+        if self.has_left.load(Ordering::Acquire) {
+            return Ok(None);
+        }
         let name = self.consumer_name();
         let found = self.jetstream.get_stream(stream).await;
         let found = found.map_err(|error| request(format!("show stream `{stream}`"))(&error))?;
@@ -125,6 +147,10 @@ impl Bridge {
                 })?
             }
         };
+        drop(own);
+        let info = consumer.cached_info();
+        check(stream, &name, filter, info)?;
+        let taken = info.ack_floor.stream_sequence;
         let messages = consumer
             .stream()
             .max_messages_per_batch(BATCH)
@@ -133,7 +159,11 @@ impl Bridge {
             .await;
         let messages =
             messages.map_err(|error| request(format!("deliver from `{stream}`"))(&error))?;
-        Ok((stream_ms, messages))
+        Ok(Some(Reader {
+            stream_ms,
+            taken,
+            messages,
+        }))
     }
 
     /// Where a new consumer begins: what was published before there was this host is others'.
@@ -151,4 +181,24 @@ impl Bridge {
             DeliverPolicy::ByStartTime { start_time }
         })
     }
+}
+
+/// Whether this host's own consumer hands over all that is asked of it until that was acknowledged. How long it waits for that is
+/// the operator's.
+fn check(stream: &str, name: &str, filter: &str, info: &Info) -> Result<(), BridgeError> {
+    let config = &info.config;
+    let reasons = [
+        (config.filter_subject != filter, "takes other messages"),
+        (
+            config.ack_policy != AckPolicy::Explicit,
+            "does not wait for each acknowledgement",
+        ),
+        (
+            config.max_deliver > 0,
+            "gives up what it has delivered often enough (`max_deliver`)",
+        ),
+        (config.headers_only, "delivers headers alone"),
+    ];
+    let removal = format!("consumer rm {stream} {name}");
+    super::check("consumer", name, &reasons, &removal)
 }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 impl Bridge {
     /// Takes lines for as long as the host is there.
     pub(super) async fn take_logs(self: Arc<Self>) {
-        self.take_each(LOGS_STREAM, "logs.>", |owner, message| {
+        let begin = |taken| self.lines.begin_after(taken);
+        self.take_each(LOGS_STREAM, "logs.>", begin, |owner, message| {
             let bridge = Arc::clone(&self);
             async move {
                 bridge.take_line(&owner, &message).await;
                 let _ = message.ack().await;
                 if let Ok(info) = message.info() {
-                    bridge.logged.send_replace(info.stream_sequence);
+                    bridge.lines.is_logged(info.stream_sequence);
                 }
             }
         })

@@ -222,6 +222,16 @@ impl Outs {
         found
     }
 
+    /// The first of those that a driver has taken out of this stream.
+    pub(super) fn taken(&self, driver: &str, stream_ms: i64, most: usize) -> Vec<(RunId, Out)> {
+        let of = self.drivers.get(driver);
+        let taken = of.map(|of| of.taken.range((stream_ms, 0)..=(stream_ms, u64::MAX)));
+        let taken = taken.into_iter().flatten().take(most);
+        let outs =
+            taken.filter_map(|(_, (run, step))| Some((*run, self.get(*run, *step)?.clone())));
+        outs.collect()
+    }
+
     /// Those of a driver whose message is not there any more, or never was: its stream or its consumer is younger.
     pub(super) fn lost(&self, driver: &str, stream_ms: i64, seen: Seen) -> Vec<(RunId, Out)> {
         let Some(of) = self.drivers.get(driver) else {
@@ -322,6 +332,7 @@ mod tests {
         made_ms: 2,
         delivered: 0,
         is_drained: false,
+        is_in_hand: false,
         asked_ms: 4,
     };
 

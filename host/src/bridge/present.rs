@@ -5,7 +5,6 @@ use crate::documents::NativeDriver;
 use async_nats::StatusCode;
 use beltline_wire::subjects::{MESSAGES_STREAM, present_subject};
 use futures::StreamExt;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long programs of a driver may take to answer that they are there.
@@ -31,11 +30,12 @@ pub struct NativeState {
 impl Bridge {
     /// How a native driver stands.
     pub(crate) async fn state_of(&self, driver: &str, entry: &NativeDriver) -> NativeState {
-        if self.connection.is_there() && self.consumers.is_stale(driver) {
+        if self.connection.is_there()
+            && self.consumers.is_stale(driver)
+            && let Some(owner) = self.owner()
+        {
             self.consumers.forget_one(driver);
-            // What is wrong with it is kept with it.
-            let kinds = BTreeSet::new();
-            let _ = self.make_sure_of_consumer(driver, entry, &kinds).await;
+            self.keep_ready(&owner, driver, entry).await;
         }
         let seen = self.consumers.state_of(driver);
         let there = self.programs_of(driver).await;
@@ -83,6 +83,7 @@ impl Bridge {
     /// # Errors
     /// The broker's.
     pub(crate) async fn retire(&self, driver: &str) -> Result<(), BridgeError> {
+        let _registered = self.consumers.registered.write().await;
         self.consumers.drop_one(driver);
         let stream = self.jetstream.get_stream_no_info(MESSAGES_STREAM).await;
         let stream = stream.map_err(|error| request("name its streams")(&error))?;

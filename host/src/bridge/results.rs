@@ -14,7 +14,7 @@ use crate::documents::Token;
 use crate::owner::{Owner, OwnerError};
 use crate::records::{IgnoredRecord, encode};
 use crate::runner::{Answered, Told};
-use crate::runs::StoredRun;
+use crate::runs::{StoredRun, ignored_prefix};
 use crate::store::{Batch, Order};
 use crate::text;
 use crate::wasm::MESSAGE_BYTES;
@@ -23,36 +23,36 @@ use beltline_wire::subjects::{RESULT_SUBJECT, RESULTS_STREAM};
 use beltline_wire::{DriverFailure, DriverOutcome, DriverResult, OUTPUT_BYTES_MAX};
 use futures::FutureExt;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Answers that are in hand at once.
 const IN_HAND_MAX: usize = BATCH;
-
 /// The longest answer that is read. Drivers of Conveyor's send back the resource with all that was answered before them.
 const RESULT_BYTES_MAX: usize = 8 << 20;
 
 /// How many answers of a run are written down that were not taken.
 const IGNORED_MAX: usize = 100;
 
-/// How long an answer waits for the lines that came before it.
-const LINES_TIME_MAX: Duration = Duration::from_secs(2);
-
 impl Bridge {
     /// Takes answers for as long as the host is there.
     pub(super) async fn take_results(self: Arc<Self>) {
         let room = Arc::new(Semaphore::new(IN_HAND_MAX));
-        self.take_each(RESULTS_STREAM, RESULT_SUBJECT, |owner, message| {
-            let (bridge, room) = (Arc::clone(&self), Arc::clone(&room));
-            async move {
-                // It is closed by nobody.
-                let Ok(permit) = room.acquire_owned().await else {
-                    return;
-                };
-                let arrived = Arrived::new(bridge, message, permit);
-                at_once(async move { arrived.take(&owner).await }.boxed());
-            }
-        })
+        self.take_each(
+            RESULTS_STREAM,
+            RESULT_SUBJECT,
+            |_| {},
+            |owner, message| {
+                let (bridge, room) = (Arc::clone(&self), Arc::clone(&room));
+                async move {
+                    // It is closed by nobody.
+                    let Ok(permit) = room.acquire_owned().await else {
+                        return;
+                    };
+                    let arrived = Arrived::new(bridge, message, permit);
+                    at_once(async move { arrived.take(&owner).await }.boxed());
+                }
+            },
+        )
         .await;
     }
 
@@ -66,31 +66,38 @@ impl Bridge {
         let result = match parse(payload) {
             Ok(result) => result,
             Err(why) => {
-                self.count_ignored();
-                tracing::warn!(sequence, why, "what came is no answer");
-                return Ok(Found::Nothing);
+                let why = format!("it is no answer: {why}");
+                return Ok(Found::Ignored(None, About::default(), why));
             }
+        };
+        let about = About::of(&result);
+        let Ok(run) = result.run_id.parse::<RunId>() else {
+            let why = format!("`run_id` is no run's: {}", text::cut(&result.run_id, 100));
+            return Ok(Found::Ignored(None, about, why));
         };
         // What hosts tell of their own steps is for those who watch.
         if result.host.is_some() {
-            return Ok(Found::Nothing);
+            return Ok(match self.is_out(run, &result) {
+                true => {
+                    let why = "`host` says that the step ran in a host".to_owned();
+                    Found::Ignored(Some(run), about, why)
+                }
+                false => Found::Nothing,
+            });
         }
         self.saw(&result.driverresult.driver);
-        let Ok(run) = result.run_id.parse::<RunId>() else {
-            self.count_ignored();
-            return Ok(Found::Nothing);
-        };
         let Some(outs) = self.open_of(owner, run).await? else {
             return Ok(Found::Nothing);
         };
-        let about = About::of(&result);
         let (out, is_fenced) = match choose(&self.tokens, run, &outs, &result, sequence) {
             Ok(chosen) => chosen,
-            Err(why) => return Ok(Found::Ignored(run, about, why)),
+            Err(why) => return Ok(Found::Ignored(Some(run), about, why)),
         };
         let answers = |known: &mut Out| known.is_answered |= known.attempt == out.attempt;
         self.outs.lock().change(run, out.step, answers);
-        self.until_logged(result.log_sequence).await;
+        if let Some(sequence) = result.log_sequence {
+            self.lines.until(sequence).await;
+        }
         let answered = Answered {
             step: out.step,
             attempt: out.attempt,
@@ -98,6 +105,14 @@ impl Bridge {
             is_fenced,
         };
         Ok(Found::Answer(run, about, answered))
+    }
+
+    /// Whether the attempt that an answer names is with a driver.
+    fn is_out(&self, run: RunId, result: &DriverResult) -> bool {
+        let outs = self.outs.lock();
+        let named = (result.step_id.as_deref(), result.attempt);
+        let is_it = |out: &Out| named == (Some(&*out.step_id), Some(out.attempt));
+        outs.of_run(run).iter().any(is_it)
     }
 
     /// An attempt is out no more. Returns it, if it was.
@@ -160,42 +175,42 @@ impl Bridge {
         Ok(open)
     }
 
-    async fn until_logged(&self, sequence: Option<u64>) {
-        if let Some(sequence) = sequence {
-            let mut logged = self.logged.subscribe();
-            let until = logged.wait_for(|logged| *logged >= sequence);
-            let _ = tokio::time::timeout(LINES_TIME_MAX, until).await;
-        }
-    }
-
+    /// Writes down one that was not taken: with its run, or among those that name none.
     async fn ignore(
         &self,
-        run: RunId,
+        run: Option<RunId>,
         place: (u64, i64),
         about: About,
         reason: String,
     ) -> Result<(), OwnerError> {
         self.count_ignored();
         let (sequence, at_ms) = place;
-        let driver = &about.driver;
-        tracing::info!(%run, driver, reason, "an answer was not taken");
-        let prefix = format!("ignored/{run}/");
+        let at_ms = u64::try_from(at_ms).unwrap_or_else(|_| clock::now_ms());
+        let (named, driver) = (run.map(tracing::field::display), &about.driver);
+        tracing::info!(run = named, driver, reason, "an answer was not taken");
+        let prefix = ignored_prefix(run);
         let known = self
             .store
             .keys(&prefix, None, Order::Ascending, IGNORED_MAX)
             .await?;
+        let mut batch = Batch::new();
         if known.len() >= IGNORED_MAX {
-            return Ok(());
+            // A run keeps the first of them; of what is nobody's the latest tell more.
+            match known.first().filter(|_| run.is_none()) {
+                Some(first) => batch = batch.delete(first),
+                None => return Ok(()),
+            }
         }
         let record = IgnoredRecord {
-            at_ms: u64::try_from(at_ms).unwrap_or_else(|_| clock::now_ms()),
+            at_ms,
             driver: about.driver,
             step: about.step,
             attempt: about.attempt,
             reason,
         };
-        let batch = Batch::new().put(format!("{prefix}{sequence:020}"), encode(&record));
-        self.store.commit(batch).await?;
+        let key = format!("{prefix}{at_ms:020}-{sequence:020}");
+        let revision = self.store.commit(batch.put(key, encode(&record))).await?;
+        self.store.sync(revision).await?;
         Ok(())
     }
 }
@@ -204,12 +219,13 @@ impl Bridge {
 enum Found {
     /// It is acknowledged, and that is all.
     Nothing,
-    Ignored(RunId, About, String),
+    /// It is written down, with the run that it names.
+    Ignored(Option<RunId>, About, String),
     Answer(RunId, About, Answered),
 }
 
 /// What an answer says of itself, for the record of one that is not taken.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct About {
     driver: String,
     step: Option<String>,

@@ -2,6 +2,9 @@
 //!
 //! It ends with the host, and one that ends before is started again. One that a killed host has left is taken over; its
 //! address and its password stay the same, so that drivers find it again.
+//!
+//! There is one at most in a folder. It has the folder's lock as its standard input, from its first moment to its last, so
+//! that one is known of which does not answer yet, and has said nothing.
 
 mod kept;
 
@@ -10,7 +13,7 @@ use super::{BridgeError, random};
 use crate::state::StateFolder;
 use crate::{clock, durable};
 use rustix::process::{Pid, test_kill_process};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,7 +22,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How long the server may take to start, and to end.
+/// How long the server may take to answer: it reads what it has first.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// How long it may take to end, and for one word.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The longest greeting of a server.
@@ -85,11 +91,9 @@ pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
     let url_file = folder.join("url");
     let known = fs::read_to_string(&url_file).ok();
     let known = known.as_deref().and_then(Address::parse);
-    if let Some(address) = &known
-        && let Some(pid) = running(&folder)
-        && address.answers()
+    if let Some(server) = left(&folder, known.as_ref())?
+        && let Some(address) = &known
     {
-        let server = Server::adopted(pid).map_err(io("look after", &folder))?;
         return spawned(address, url_file, true, server, &folder);
     }
     let password = match &known {
@@ -105,8 +109,9 @@ pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
             },
             password: password.clone(),
         };
+        // Whoever comes after a host that is killed now reaches it by this.
+        write_secret(&url_file, &address.url())?;
         if let Some(server) = start(&folder, &address)? {
-            write_secret(&url_file, &address.url())?;
             return spawned(&address, url_file, false, server, &folder);
         }
     }
@@ -135,8 +140,69 @@ fn spawned(
     })
 }
 
+/// The folder's lock; `None` while there is a server.
+fn lock(folder: &Path) -> Result<Option<File>, BridgeError> {
+    let path = folder.join("lock");
+    let mut options = OpenOptions::new();
+    let options = options.create(true).write(true).truncate(false).mode(0o600);
+    let file = options.open(&path).map_err(io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(io("lock", &path)(error)),
+    }
+}
+
+/// For a server that is about to be there. The one before has ended, and may be about to let it go.
+fn its_lock(folder: &Path) -> Result<File, BridgeError> {
+    let give_up = clock::monotonic() + TIME_MAX;
+    loop {
+        if let Some(lock) = lock(folder)? {
+            return Ok(lock);
+        }
+        if clock::monotonic() >= give_up {
+            return Err(BridgeError::Settings(format!(
+                "there is a nats-server in `{}` already; end it",
+                folder.display()
+            )));
+        }
+        clock::pause(PAUSE);
+    }
+}
+
+fn is_there(folder: &Path) -> Result<bool, BridgeError> {
+    Ok(lock(folder)?.is_none())
+}
+
+/// The server that a killed host has left, once it answers; `None` where it ends meanwhile, or has to be ended.
+fn left(folder: &Path, known: Option<&Address>) -> Result<Option<Server>, BridgeError> {
+    let adopted = |pid| Server::adopted(pid).map_err(io("look after", folder));
+    let give_up = clock::monotonic() + START_MAX;
+    let mut is_said = false;
+    while is_there(folder)? {
+        let pid = running(folder);
+        if let Some(pid) = pid.filter(|_| known.is_some_and(Address::answers)) {
+            return adopted(pid).map(Some);
+        }
+        if clock::monotonic() >= give_up {
+            if let Some(pid) = pid {
+                tracing::warn!("the nats-server that was left here does not answer, and is ended");
+                adopted(pid)?.end();
+            }
+            break;
+        }
+        if !is_said {
+            tracing::warn!("a nats-server that was left here does not answer yet");
+            is_said = true;
+        }
+        clock::pause(PAUSE);
+    }
+    Ok(None)
+}
+
 /// Starts it there; `None` where it ends at once, as it does where somebody else has the port.
 fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError> {
+    let lock = its_lock(folder)?;
     let config = folder.join("server.conf");
     let log = folder.join("log");
     let log = OpenOptions::new()
@@ -149,7 +215,7 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError
     let name = random()?.hex();
     write_secret(&config, &settings(folder, address, &name))?;
     let mut command = Command::new("nats-server");
-    command.arg("-c").arg(&config).stdin(Stdio::null());
+    command.arg("-c").arg(&config).stdin(lock);
     command.stdout(Stdio::null()).stderr(log);
     // A Ctrl-C at the terminal is for the host, which still needs it to end well.
     command.process_group(0);
@@ -158,8 +224,10 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError
             "`--nats spawn` starts the `nats-server` on PATH, and there is none that starts ({error}); install it (Debian: nats-server), or name a server with --nats URL"
         ))
     })?;
-    let rounds = TIME_MAX.as_millis() / PAUSE.as_millis();
-    for _ in 0..rounds {
+    // What is kept of it here would keep the lock.
+    drop(command);
+    let give_up = clock::monotonic() + START_MAX;
+    while clock::monotonic() < give_up {
         if address.answers_as(&name) {
             let server = Server::started(child).map_err(io("look after", folder))?;
             return Ok(Some(server));

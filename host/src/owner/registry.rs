@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Whether a driver of this name is served that is native.
-    fn is_native(&self, name: &str) -> bool {
+    pub(crate) fn is_native(&self, name: &str) -> bool {
         let served = self.served();
         let driver = served.drivers.get(name);
         driver.is_some_and(|driver| driver.is_native)

@@ -50,14 +50,14 @@ async fn so_does_the_end_of_its_time() {
     let work = world.path("work").to_str().unwrap().to_owned();
     let fill = |attempt: &mut beltline_wire::DispatchedAttempt| {
         attempt.workspace = Some(work);
-        attempt.timeout_ms = 1_000;
+        attempt.timeout_ms = 5_000;
     };
     world.send("s", stubborn(), fill).await;
     let pids = pids(&world);
     let outcome = world.result().await.driverresult;
     assert_eq!(outcome.failure, Some(DriverFailure::Retryable));
     assert!(
-        outcome.message.contains("timeout of 1000 ms"),
+        outcome.message.contains("timeout of 5000 ms"),
         "{}",
         outcome.message
     );

@@ -47,7 +47,7 @@ async fn one_that_does_not_stop_at_its_deadline_answers_nothing() {
     let driver = world.driver(&[]);
     world
         .send("s", stubborn(&world), |attempt| {
-            attempt.deadline_ms = now_ms() + 500
+            attempt.deadline_ms = now_ms() + 5_000
         })
         .await;
     world.begun(1);
@@ -186,7 +186,7 @@ async fn a_signal_gives_back_at_once_what_was_not_begun() {
             .client
             .publish_with_reply(request.subject, request.reply.unwrap(), request.payload);
     asks.await.unwrap();
-    while world.consumer().await.num_ack_pending < 2 {}
+    world.until_consumer(|info| info.num_ack_pending == 2).await;
     driver.signal(Signal::TERM);
     driver.says("finishes what it has in hand");
     let _other = world.driver(&[]);

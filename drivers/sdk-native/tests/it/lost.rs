@@ -34,7 +34,8 @@ async fn what_a_killed_driver_had_in_hand_another_gets() {
 #[tokio::test]
 async fn what_is_being_worked_on_is_given_to_nobody_else() {
     let mut world = World::new().await;
-    world.impatient().await;
+    let wait = Duration::from_secs(3);
+    world.consumer_with_wait(wait).await;
     let _first = world.driver(&[]);
     let _second = world.driver(&[]);
     let stream = world
@@ -45,7 +46,7 @@ async fn what_is_being_worked_on_is_given_to_nobody_else() {
     let config = pull::Config {
         durable_name: Some("clock".to_owned()),
         filter_subject: "events.clock".to_owned(),
-        ack_wait: Duration::from_secs(1),
+        ack_wait: wait,
         ..pull::Config::default()
     };
     let clock = stream.create_consumer(config).await.unwrap();
@@ -59,7 +60,7 @@ async fn what_is_being_worked_on_is_given_to_nobody_else() {
         .await
         .unwrap();
     let mut ticks = clock.messages().await.unwrap();
-    for _ in 0..4 {
+    for _ in 0..3 {
         ticks.next().await.unwrap().unwrap();
     }
     assert_eq!(world.consumer().await.delivered.consumer_sequence, 1);
@@ -132,7 +133,7 @@ async fn an_attempt_that_is_sent_again_meanwhile_is_answered_once() {
     world.dispatch("s", world.waiting()).await;
     world.begun(1);
     world.dispatch("s", world.waiting()).await;
-    while world.consumer().await.num_ack_pending < 2 {}
+    world.until_consumer(|info| info.num_ack_pending == 2).await;
     world.release();
     world.result().await;
     world.settled().await;

@@ -126,13 +126,19 @@ impl World {
 
     /// Waits until nothing is in anyone's hand and nothing waits.
     pub async fn settled(&self) -> consumer::Info {
+        self.until_consumer(|info| info.num_ack_pending == 0 && info.num_pending == 0)
+            .await
+    }
+
+    /// Waits until the driver's consumer stands like that.
+    pub async fn until_consumer(&self, is_so: impl Fn(&consumer::Info) -> bool) -> consumer::Info {
         let until = crate::server::now() + PATIENCE;
         loop {
             let info = self.consumer().await;
-            if info.num_ack_pending == 0 && info.num_pending == 0 {
+            if is_so(&info) {
                 return info;
             }
-            assert!(crate::server::now() < until, "messages are left: {info:?}");
+            assert!(crate::server::now() < until, "it stays at {info:?}");
         }
     }
 

@@ -76,7 +76,7 @@ impl Arrived {
         })
     }
 
-    async fn ignore(self, run: RunId, about: About, why: String) {
+    async fn ignore(self, run: Option<RunId>, about: About, why: String) {
         match self.bridge.ignore(run, self.place(), about, why).await {
             Ok(()) => self.acknowledge().await,
             Err(error) => self.again(&error).await,
@@ -103,7 +103,7 @@ impl Taking {
             self.arrived.acknowledge().await;
         } else {
             let why = "its attempt has ended".to_owned();
-            self.arrived.ignore(self.run, self.about, why).await;
+            self.arrived.ignore(Some(self.run), self.about, why).await;
         }
     }
 

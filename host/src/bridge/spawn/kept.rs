@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// Ends it in order, so that what it has is on disk; by force where that takes too long.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         for signal in [Signal::TERM, Signal::KILL] {
             let _ = pidfd_send_signal(&self.process, signal);
             if happening(Some(&self.process), None, Some(TIME_MAX)) == Happening::Ended {

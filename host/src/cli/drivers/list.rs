@@ -28,6 +28,14 @@ fn words(view: &DriversView) -> String {
             "belt.yaml cannot be used as it is now: {trouble}\n"
         ));
     }
+    if let Some(last) = view.ignored.last() {
+        words.push_str(&format!(
+            "{} answers on the broker name no run; the last, at {}: {}\n",
+            view.ignored.len(),
+            last.at,
+            text::shown(&last.reason)
+        ));
+    }
     words
 }
 

@@ -47,6 +47,18 @@ pub(super) fn checksum(bytes: &[u8], seed: u64) -> u64 {
 }
 
 /// The same of bytes that come in pieces.
-pub(super) fn checksum_in_pieces(seed: u64) -> Xxh3 {
-    Xxh3::with_seed(seed)
+pub(super) struct Checksum(Xxh3);
+
+impl Checksum {
+    pub(super) fn new(seed: u64) -> Self {
+        Checksum(Xxh3::with_seed(seed))
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(super) fn sum(&self) -> u64 {
+        self.0.digest()
+    }
 }

@@ -13,10 +13,8 @@
 
 use std::fs::File;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::super::StoreError;
-use super::bytes::{Bytes, checked, checksum_in_pieces};
+use super::bytes::{Bytes, Checksum, checked};
 use super::disk::Disk;
 use super::frame::Change;
 use super::index::{Index, Slot};
@@ -59,7 +57,7 @@ pub(super) struct Growing {
     file: Option<File>,
     rows: u64,
     /// Of all that the file has.
-    checksum: Xxh3,
+    checksum: Checksum,
     written: u64,
     /// What follows in it.
     chunk: Vec<u8>,
@@ -90,7 +88,7 @@ impl Growing {
             name: String::new(),
             file: None,
             rows: 0,
-            checksum: checksum_in_pieces(salt),
+            checksum: Checksum::new(salt),
             written: 0,
             chunk: Vec::new(),
         }
@@ -110,7 +108,7 @@ impl Growing {
         }
         chunk.extend_from_slice(key.as_bytes());
         if chunk.len() >= CHUNK_BYTES {
-            self.checksum.update(chunk);
+            self.checksum.add(chunk);
             self.flush(disk);
         }
     }
@@ -120,9 +118,9 @@ impl Growing {
         for number in [self.rows, len] {
             self.chunk.extend_from_slice(&number.to_le_bytes());
         }
-        self.checksum.update(&self.chunk);
-        let checksum = self.checksum.digest();
-        self.chunk.extend_from_slice(&checksum.to_le_bytes());
+        self.checksum.add(&self.chunk);
+        let sum = self.checksum.sum();
+        self.chunk.extend_from_slice(&sum.to_le_bytes());
         self.flush(disk);
     }
 

@@ -100,12 +100,16 @@ impl Lock {
                 }
             }
         }
-        Err(match holder(disk)? {
-            Holder::Writer => written_to(disk),
-            Holder::Readers => StoreError::BeingRead {
-                path: disk.dir().to_owned(),
+        match holder(disk)? {
+            Holder::Writer => Err(written_to(disk)),
+            // The last of them may have ended meanwhile.
+            Holder::Readers => match file.try_lock() {
+                Ok(()) => Ok(Self { file }),
+                Err(_) => Err(StoreError::BeingRead {
+                    path: disk.dir().to_owned(),
+                }),
             },
-        })
+        }
     }
 }
 

@@ -37,9 +37,6 @@ const WORDS_SHOWN_BYTES_MAX: usize = 512;
 /// What is read at once: all that a pipe holds.
 const PART_BYTES: usize = 64 << 10;
 
-/// What is said for want of memory by Rust's library, which aborts, and by cranelift's arenas, which panic.
-const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of ", "out of memory"];
-
 /// Exit code of a Rust program that panics; where panics abort, it is a signal.
 const PANICKED: i32 = 101;
 
@@ -59,7 +56,7 @@ pub(super) fn code(
     let over = |limit| Err(LoadError::CompileLimit(limit));
     let is_signal = |signal: Signal| status.signal() == Some(signal.as_raw());
     let has_given_up = status.code() == Some(PANICKED) || is_signal(Signal::ABORT);
-    let lacks_memory = has_given_up && OUT_OF_MEMORY.iter().any(|said| words.contains(said));
+    let lacks_memory = has_given_up && words.lines().any(is_for_want_of_memory);
     match status.code().map(u8::try_from) {
         Some(Ok(0)) => Ok(code),
         Some(Ok(REFUSED)) => {
@@ -74,6 +71,11 @@ pub(super) fn code(
             words: last_words(&words),
         }),
     }
+}
+
+/// Whether a line is what is said for want of memory by Rust's library, which aborts, or by cranelift's arenas, which panic.
+fn is_for_want_of_memory(line: &str) -> bool {
+    line.starts_with("memory allocation of ") || line == "out of memory"
 }
 
 fn last_words(words: &str) -> Option<Cause> {
