@@ -104,6 +104,16 @@ impl Live {
         panic!("it ended without `{part}`:\n{}", self.said);
     }
 
+    /// The same, also where it was read before.
+    #[track_caller]
+    pub fn has_said(&mut self, part: &str) -> String {
+        let mut lines = self.said.lines();
+        match lines.find(|line| line.contains(part)) {
+            Some(line) => line.to_owned(),
+            None => self.until(part),
+        }
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);

@@ -338,7 +338,7 @@ fn the_hosts_own_consumer_that_others_made_otherwise_is_refused_by_name() {
     };
     wait(stream.create_consumer(other)).unwrap();
     let up = nats.up(&bench);
-    let said = up.says("a stream cannot be read");
+    let said = up.has_said("a stream cannot be read");
     assert!(
         said.contains(&format!(
             "consumer `{name}` on the broker takes other messages"

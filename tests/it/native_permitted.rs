@@ -4,6 +4,7 @@ use crate::belt::Bench;
 use crate::nats::{Nats, Puppet, bench, jetstream, least, publish, until_consumer_of, users, wait};
 use crate::program::{Program, Traces};
 use crate::up::{Up, id, order};
+use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::Info;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -154,13 +155,33 @@ fn a_host_with_the_least_permissions_does_all_that_hosts_do() {
     let mut result = a.result(&handed, json!({"success": true, "data": 1}));
     result["log_sequence"] = json!(1);
     a.publish(&result);
+    wait(handed.message.double_ack()).unwrap();
     let handed = b.next();
     b.succeed(&handed, json!(2));
     up.succeeded(&run);
     let lines = up.get(&format!("/runs/{run}/logs")).is(200);
     assert_eq!(lines.as_array().unwrap().last().unwrap()["message"], "said");
+    // One that has no pipeline.
+    let alone = json!({"name": "alone", "resource": "app", "spec": {}});
+    let run = id(&up.post("/resources", &alone).is(201));
+    let handed = b.next();
+    assert_eq!(handed.message.subject.as_str(), "resources.app");
+    b.succeed(&handed, json!(null));
+    up.succeeded(&run);
+    // One that kills its driver while no host listens.
+    let run = up.begin("deadly");
+    let mut handed = a.next();
+    up.kill();
+    for _ in 0..4 {
+        wait(handed.message.ack_with(AckKind::Nak(None))).unwrap();
+        handed = a.next();
+    }
+    wait(handed.message.ack_with(AckKind::Nak(None))).unwrap();
+    let up = host(&nats, &bench);
+    assert_eq!(up.ended(&run)["failure"]["kind"], "limit");
     drop((a, b));
     // What nobody has taken is taken back.
+    until_consumer_of(&jetstream, "a", |info| info.num_waiting == 0);
     let cancelled = up.begin("other");
     let waits = |info: &Info| info.num_pending == 1;
     until_consumer_of(&jetstream, "a", waits);

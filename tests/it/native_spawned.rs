@@ -177,7 +177,7 @@ fn one_that_never_answers_is_ended_before_there_is_another() {
     killed.kill();
     let up = Up::of(&bench, live(&bench, &folder));
     assert!(!is_running(&first));
-    assert_eq!(starts(&bench), 2);
+    assert!(starts(&bench) >= 2);
     let said = up.terminate();
     assert!(
         said.stderr.contains("does not answer, and is ended"),

@@ -203,7 +203,12 @@ impl Puppet {
     /// The next attempt.
     #[track_caller]
     pub fn next(&mut self) -> Handed {
-        let message = wait(async {
+        self.next_within(PATIENCE).expect("it took too long")
+    }
+
+    /// The same, where it comes in that time.
+    pub fn next_within(&mut self, time: Duration) -> Option<Handed> {
+        let next = async {
             loop {
                 // Where the server was away the pull fails, and goes on.
                 match self.messages.next().await {
@@ -212,9 +217,11 @@ impl Puppet {
                     None => panic!("there is nothing to pull any more"),
                 }
             }
-        });
+        };
+        let next = RUNTIME.block_on(async { tokio::time::timeout(time, next).await });
+        let message = next.ok()?;
         let body = serde_json::from_slice(&message.payload).unwrap();
-        Handed { message, body }
+        Some(Handed { message, body })
     }
 
     /// Answers as a driver of ours does, and acknowledges.

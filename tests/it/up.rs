@@ -160,6 +160,12 @@ impl Up {
         self.live.lock().unwrap().until(part)
     }
 
+    /// The same, also where that was before it was up.
+    #[track_caller]
+    pub fn has_said(&self, part: &str) -> String {
+        self.live.lock().unwrap().has_said(part)
+    }
+
     pub fn pid(&self) -> u32 {
         self.live.lock().unwrap().pid()
     }

@@ -63,8 +63,8 @@ pub(super) struct Seen {
     pub(super) delivered: u64,
     /// Whether nothing waits in it that was not delivered.
     pub(super) is_drained: bool,
-    /// Whether somebody has a message of it that was not acknowledged yet.
-    pub(super) is_in_hand: bool,
+    /// How many messages it delivers no more though they were not acknowledged; known where nobody has one in hand.
+    pub(super) given_up: usize,
     /// When it was asked, by this host's clock.
     pub(super) asked_ms: u64,
 }
@@ -124,7 +124,10 @@ impl Consumers {
             made_ms: stamp_ms(info.created),
             delivered: info.delivered.stream_sequence,
             is_drained: info.num_pending == 0,
-            is_in_hand: info.num_ack_pending > 0,
+            given_up: match info.num_ack_pending == 0 && info.config.max_deliver > 0 {
+                true => info.num_redelivered,
+                false => 0,
+            },
             asked_ms,
         };
         let known = Known {
@@ -338,7 +341,7 @@ fn differs(driver: &str, why: &str) -> BridgeError {
     }
 }
 
-fn is_missing(error: &ConsumerInfoError) -> bool {
+pub(super) fn is_missing(error: &ConsumerInfoError) -> bool {
     matches!(
         error.kind(),
         ConsumerInfoErrorKind::NotFound | ConsumerInfoErrorKind::StreamNotFound

@@ -1,5 +1,6 @@
 //! Hearing what is published: listened to anew where that ends, for as long as the host is there.
 
+use super::consumers::is_missing;
 use super::outs::Place;
 use super::streams::stamp_ms;
 use super::{Bridge, BridgeError, request};
@@ -127,8 +128,15 @@ impl Bridge {
         let found = self.jetstream.get_stream(stream).await;
         let found = found.map_err(|error| request(format!("show stream `{stream}`"))(&error))?;
         let stream_ms = stamp_ms(found.cached_info().created);
-        let consumer = match found.get_consumer::<pull::Config>(&name).await {
-            Ok(consumer) => consumer,
+        let consumer = match found.consumer_info(&name).await {
+            Ok(info) => {
+                check(stream, &name, filter, &info)?;
+                let consumer = found.get_consumer::<pull::Config>(&name).await;
+                consumer.map_err(|why| request(format!("show consumer `{name}`"))(&*why))?
+            }
+            Err(error) if !is_missing(&error) => {
+                return Err(request(format!("show consumer `{name}`"))(&error));
+            }
             Err(_) => {
                 let after = heard.filter(|(heard_ms, _)| *heard_ms == stream_ms);
                 let made = found.create_consumer(pull::Config {
@@ -148,9 +156,7 @@ impl Bridge {
             }
         };
         drop(own);
-        let info = consumer.cached_info();
-        check(stream, &name, filter, info)?;
-        let taken = info.ack_floor.stream_sequence;
+        let taken = consumer.cached_info().ack_floor.stream_sequence;
         let messages = consumer
             .stream()
             .max_messages_per_batch(BATCH)
@@ -187,8 +193,19 @@ impl Bridge {
 /// the operator's.
 fn check(stream: &str, name: &str, filter: &str, info: &Info) -> Result<(), BridgeError> {
     let config = &info.config;
+    let skips = match config.deliver_policy {
+        DeliverPolicy::All
+        | DeliverPolicy::ByStartTime { .. }
+        | DeliverPolicy::ByStartSequence { .. } => false,
+        DeliverPolicy::Last | DeliverPolicy::New | DeliverPolicy::LastPerSubject => true,
+    };
     let reasons = [
+        (
+            config.deliver_subject.is_some(),
+            "pushes, and has to be pulled from",
+        ),
         (config.filter_subject != filter, "takes other messages"),
+        (skips, "passes messages over (`deliver_policy`)"),
         (
             config.ack_policy != AckPolicy::Explicit,
             "does not wait for each acknowledgement",

@@ -332,7 +332,7 @@ mod tests {
         made_ms: 2,
         delivered: 0,
         is_drained: false,
-        is_in_hand: false,
+        given_up: 0,
         asked_ms: 4,
     };
 

@@ -1,48 +1,49 @@
 //! A message that was delivered as often as it may be and never acknowledged: its driver dies of it, and its step fails.
 //!
 //! The broker tells of it once, to whoever listens. What was told while this host was away is found by what is left: the
-//! message is in the stream and no consumer has it in hand.
+//! message is in the stream, was delivered again, and nobody has anything of that driver in hand. Where somebody always has, the
+//! step's timeout ends it.
 
-use super::consumers::Seen;
+use super::consumers::{LOOK, Seen};
 use super::outs::{Busy, Out, Place};
 use super::results::failed;
 use super::{Bridge, BridgeError, request};
-use crate::documents::Wire;
+use crate::clock;
 use crate::owner::Owner;
 use crate::runner::Answered;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use beltline_engine::{Failure, FailureKind, RunId};
 use beltline_wire::subjects::MESSAGES_STREAM;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Messages of a driver that are asked for in one look.
 const ASKED_MAX: usize = 16;
 
-/// Messages that nobody had in hand at the last look. One that is being acknowledged is gone by the next.
+/// Messages that nobody had in hand at the last look, by driver, and since when, in milliseconds since the Unix epoch. One that is
+/// being acknowledged is gone a moment later.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    places: Mutex<BTreeSet<Place>>,
+    drivers: Mutex<HashMap<Arc<str>, BTreeMap<Place, u64>>>,
 }
 
 impl Suspects {
-    /// Those of a look at which these were found; returns which of them were found before.
-    fn again(&self, found: &[Place]) -> BTreeSet<Place> {
-        let mut places = self.places.lock();
-        let (again, new): (BTreeSet<_>, BTreeSet<_>) =
-            found.iter().partition(|place| places.remove(place));
-        places.extend(new);
-        again
-    }
-
-    /// Nothing is suspected of these any more.
-    fn clear(&self, cleared: &[(RunId, Out)]) {
-        let mut places = self.places.lock();
-        if !places.is_empty() {
-            let sent = cleared.iter().filter_map(|(_, out)| out.sent);
-            sent.for_each(|sent| _ = places.remove(&sent.place()));
+    /// At a look, these were found of a driver. Returns those of them that have been found since a whole look ago.
+    fn found(&self, driver: &Arc<str>, places: &[Place], now_ms: u64) -> BTreeSet<Place> {
+        let mut drivers = self.drivers.lock();
+        if places.is_empty() {
+            drivers.remove(driver);
+            return BTreeSet::new();
         }
+        let before = drivers.entry(Arc::clone(driver)).or_default();
+        let since = |place: &Place| (*place, *before.get(place).unwrap_or(&now_ms));
+        let now: BTreeMap<_, _> = places.iter().map(since).collect();
+        let enough_ms = now_ms.saturating_sub(clock::millis(LOOK));
+        let long = now.iter().filter(|(_, since)| **since <= enough_ms);
+        let long = long.map(|(place, _)| *place).collect();
+        *before = now;
+        long
     }
 }
 
@@ -55,26 +56,27 @@ impl Bridge {
         stream_ms: i64,
         seen: Seen,
     ) -> Result<(), BridgeError> {
-        // Conveyor's acknowledge before they work.
-        if busy.entry.wire == Wire::Conveyor {
-            return Ok(());
-        }
-        let taken = self.outs.lock().taken(&busy.driver, stream_ms, ASKED_MAX);
-        if seen.is_in_hand {
-            self.suspects.clear(&taken);
-            return Ok(());
-        }
         let mut found = Vec::new();
-        for (run, out) in taken {
-            if let Some(sent) = out.sent
-                && self.is_in_stream(sent.sequence).await?
-            {
-                found.push((sent.place(), run, out));
+        if seen.given_up > 0 {
+            let taken = self.outs.lock().taken(&busy.driver, stream_ms, ASKED_MAX);
+            for (run, out) in taken {
+                if let Some(sent) = out.sent
+                    && !out.is_answered
+                    && sent.is_there(stream_ms, seen)
+                    && sent.sequence <= seen.delivered
+                    && self.is_in_stream(sent.sequence).await?
+                {
+                    found.push((sent.place(), run, out));
+                }
             }
         }
+        // Where there are more, some are there for another reason, and it cannot be told which.
+        if found.len() > seen.given_up {
+            found.clear();
+        }
         let places: Vec<_> = found.iter().map(|(place, _, _)| *place).collect();
-        let again = self.suspects.again(&places);
-        for (_, run, out) in found.iter().filter(|(place, _, _)| again.contains(place)) {
+        let long = self.suspects.found(&busy.driver, &places, seen.asked_ms);
+        for (_, run, out) in found.iter().filter(|(place, _, _)| long.contains(place)) {
             self.is_poison(owner, *run, out, "as often as it may be")
                 .await;
         }
@@ -119,12 +121,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_found_twice_in_a_row_is_told_once() {
+    fn what_is_found_at_each_look_for_long_enough_is_told() {
         let suspects = Suspects::default();
-        let (one, two) = ((1, 1), (1, 2));
-        assert!(suspects.again(&[one]).is_empty());
-        assert_eq!(suspects.again(&[one, two]), [one].into());
-        assert_eq!(suspects.again(&[two]), [two].into());
-        assert!(suspects.again(&[two]).is_empty());
+        let (one, two, driver) = ((1, 1), (1, 2), Arc::from("d"));
+        let found = |places: &[Place], at_ms| suspects.found(&driver, places, at_ms);
+        assert!(found(&[one], 1_000).is_empty());
+        // Two looks may come one upon the other.
+        assert!(found(&[one], 1_001).is_empty());
+        assert_eq!(found(&[one, two], 1_500), [one].into());
+        assert_eq!(found(&[two], 2_000), [two].into());
+        // What was not found in between is found for the first time.
+        assert!(found(&[], 2_500).is_empty());
+        assert!(found(&[two], 3_000).is_empty());
+        assert!(suspects.found(&Arc::from("e"), &[two], 9_000).is_empty());
     }
 }

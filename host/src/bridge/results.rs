@@ -70,17 +70,17 @@ impl Bridge {
                 return Ok(Found::Ignored(None, About::default(), why));
             }
         };
-        let about = About::of(&result);
+        let about = || About::of(&result);
         let Ok(run) = result.run_id.parse::<RunId>() else {
             let why = format!("`run_id` is no run's: {}", text::cut(&result.run_id, 100));
-            return Ok(Found::Ignored(None, about, why));
+            return Ok(Found::Ignored(None, about(), why));
         };
         // What hosts tell of their own steps is for those who watch.
         if result.host.is_some() {
             return Ok(match self.is_out(run, &result) {
                 true => {
                     let why = "`host` says that the step ran in a host".to_owned();
-                    Found::Ignored(Some(run), about, why)
+                    Found::Ignored(Some(run), about(), why)
                 }
                 false => Found::Nothing,
             });
@@ -91,12 +91,12 @@ impl Bridge {
         };
         let (out, is_fenced) = match choose(&self.tokens, run, &outs, &result, sequence) {
             Ok(chosen) => chosen,
-            Err(why) => return Ok(Found::Ignored(Some(run), about, why)),
+            Err(why) => return Ok(Found::Ignored(Some(run), about(), why)),
         };
         let answers = |known: &mut Out| known.is_answered |= known.attempt == out.attempt;
         self.outs.lock().change(run, out.step, answers);
         if let Some(sequence) = result.log_sequence {
-            self.lines.until(sequence).await;
+            self.lines.until(sequence, &out.driver).await;
         }
         let answered = Answered {
             step: out.step,
@@ -104,7 +104,7 @@ impl Bridge {
             told: told(&result.driverresult),
             is_fenced,
         };
-        Ok(Found::Answer(run, about, answered))
+        Ok(Found::Answer(run, about(), answered))
     }
 
     /// Whether the attempt that an answer names is with a driver.
@@ -189,18 +189,19 @@ impl Bridge {
         let (named, driver) = (run.map(tracing::field::display), &about.driver);
         tracing::info!(run = named, driver, reason, "an answer was not taken");
         let prefix = ignored_prefix(run);
-        let known = self
-            .store
-            .keys(&prefix, None, Order::Ascending, IGNORED_MAX)
-            .await?;
-        let mut batch = Batch::new();
-        if known.len() >= IGNORED_MAX {
-            // A run keeps the first of them; of what is nobody's the latest tell more.
-            match known.first().filter(|_| run.is_none()) {
-                Some(first) => batch = batch.delete(first),
-                None => return Ok(()),
-            }
+        let key = format!("{prefix}{at_ms:020}-{sequence:020}");
+        // Those in hand at once may have been written down at once.
+        let most = IGNORED_MAX + IN_HAND_MAX;
+        let keys = self.store.keys(&prefix, None, Order::Ascending, most);
+        let known = keys.await?;
+        // A run keeps the first of them; of what is nobody's the latest tell more.
+        let is_full = run.is_some() && known.len() >= IGNORED_MAX;
+        if is_full || known.contains(&key) {
+            return Ok(());
         }
+        let too_many = (known.len() + 1).saturating_sub(IGNORED_MAX);
+        let batch = known.iter().take(too_many);
+        let batch = batch.fold(Batch::new(), |batch, key| batch.delete(key));
         let record = IgnoredRecord {
             at_ms,
             driver: about.driver,
@@ -208,7 +209,6 @@ impl Bridge {
             attempt: about.attempt,
             reason,
         };
-        let key = format!("{prefix}{at_ms:020}-{sequence:020}");
         let revision = self.store.commit(batch.put(key, encode(&record))).await?;
         self.store.sync(revision).await?;
         Ok(())

@@ -12,7 +12,8 @@ use self::kept::{Kept, Server};
 use super::{BridgeError, random};
 use crate::state::StateFolder;
 use crate::{clock, durable};
-use rustix::process::{Pid, test_kill_process};
+use rustix::io::Errno;
+use rustix::process::Pid;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -27,6 +28,9 @@ const START_MAX: Duration = Duration::from_secs(30);
 
 /// How long it may take to end, and for one word.
 const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Before the name in the settings.
+const NAMED: &str = "server_name: ";
 
 /// The longest greeting of a server.
 const GREETING_BYTES_MAX: u64 = 64 << 10;
@@ -74,11 +78,6 @@ impl Address {
             password: password.to_owned(),
         })
     }
-
-    fn answers(&self) -> bool {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        TcpStream::connect_timeout(&address, TIME_MAX).is_ok()
-    }
 }
 
 /// Starts a server, or takes over the one that is left.
@@ -111,7 +110,7 @@ pub fn spawn(state: &StateFolder) -> Result<Spawned, BridgeError> {
         };
         // Whoever comes after a host that is killed now reaches it by this.
         write_secret(&url_file, &address.url())?;
-        if let Some(server) = start(&folder, &address)? {
+        if let Some(server) = start(&folder, &address, &|| false)? {
             return spawned(&address, url_file, false, server, &folder);
         }
     }
@@ -130,7 +129,7 @@ fn spawned(
 ) -> Result<Spawned, BridgeError> {
     let again = {
         let (folder, address) = (folder.to_owned(), address.clone());
-        move || start(&folder, &address)
+        move |is_told: &dyn Fn() -> bool| start(&folder, &address, is_told)
     };
     Ok(Spawned {
         url: address.url(),
@@ -154,10 +153,11 @@ fn lock(folder: &Path) -> Result<Option<File>, BridgeError> {
 }
 
 /// For a server that is about to be there. The one before has ended, and may be about to let it go.
-fn its_lock(folder: &Path) -> Result<File, BridgeError> {
+fn its_lock(folder: &Path, is_told: &dyn Fn() -> bool) -> Result<Option<File>, BridgeError> {
     let give_up = clock::monotonic() + TIME_MAX;
     loop {
-        if let Some(lock) = lock(folder)? {
+        let lock = lock(folder)?;
+        if lock.is_some() || is_told() {
             return Ok(lock);
         }
         if clock::monotonic() >= give_up {
@@ -176,18 +176,21 @@ fn is_there(folder: &Path) -> Result<bool, BridgeError> {
 
 /// The server that a killed host has left, once it answers; `None` where it ends meanwhile, or has to be ended.
 fn left(folder: &Path, known: Option<&Address>) -> Result<Option<Server>, BridgeError> {
-    let adopted = |pid| Server::adopted(pid).map_err(io("look after", folder));
     let give_up = clock::monotonic() + START_MAX;
+    let name = name(folder);
     let mut is_said = false;
     while is_there(folder)? {
-        let pid = running(folder);
-        if let Some(pid) = pid.filter(|_| known.is_some_and(Address::answers)) {
-            return adopted(pid).map(Some);
+        let server = running(folder)?;
+        if server.is_some()
+            && let Some((address, name)) = known.zip(name.as_ref())
+            && address.answers_as(name)
+        {
+            return Ok(server);
         }
         if clock::monotonic() >= give_up {
-            if let Some(pid) = pid {
+            if let Some(server) = server {
                 tracing::warn!("the nats-server that was left here does not answer, and is ended");
-                adopted(pid)?.end();
+                server.end();
             }
             break;
         }
@@ -200,9 +203,15 @@ fn left(folder: &Path, known: Option<&Address>) -> Result<Option<Server>, Bridge
     Ok(None)
 }
 
-/// Starts it there; `None` where it ends at once, as it does where somebody else has the port.
-fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError> {
-    let lock = its_lock(folder)?;
+/// Starts it there; `None` where it ends at once, as it does where somebody else has the port, and where it is told not to.
+fn start(
+    folder: &Path,
+    address: &Address,
+    is_told: &dyn Fn() -> bool,
+) -> Result<Option<Server>, BridgeError> {
+    let Some(lock) = its_lock(folder, is_told)? else {
+        return Ok(None);
+    };
     let config = folder.join("server.conf");
     let log = folder.join("log");
     let log = OpenOptions::new()
@@ -227,7 +236,7 @@ fn start(folder: &Path, address: &Address) -> Result<Option<Server>, BridgeError
     // What is kept of it here would keep the lock.
     drop(command);
     let give_up = clock::monotonic() + START_MAX;
-    while clock::monotonic() < give_up {
+    while clock::monotonic() < give_up && !is_told() {
         if address.answers_as(&name) {
             let server = Server::started(child).map_err(io("look after", folder))?;
             return Ok(Some(server));
@@ -259,7 +268,7 @@ impl Address {
 fn settings(folder: &Path, address: &Address, name: &str) -> String {
     let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
     format!(
-        "server_name: {name:?}\nlisten: \"127.0.0.1:{}\"\nmax_payload: {PAYLOAD_MAX}\npid_file: {}\njetstream {{ store_dir: {} }}\nauthorization {{ user: belt, password: {:?} }}\n",
+        "{NAMED}{name:?}\nlisten: \"127.0.0.1:{}\"\nmax_payload: {PAYLOAD_MAX}\npid_file: {}\njetstream {{ store_dir: {} }}\nauthorization {{ user: belt, password: {:?} }}\n",
         address.port,
         quoted(folder.join("pid")),
         quoted(folder.join("data")),
@@ -267,17 +276,30 @@ fn settings(folder: &Path, address: &Address, name: &str) -> String {
     )
 }
 
-/// The process of a server with these settings, where it runs.
-fn running(folder: &Path) -> Option<Pid> {
-    let text = fs::read_to_string(folder.join("pid")).ok()?;
-    let pid = Pid::from_raw(text.trim().parse().ok()?)?;
-    test_kill_process(pid).ok()?;
+/// The name in the settings.
+fn name(folder: &Path) -> Option<String> {
+    let settings = fs::read_to_string(folder.join("server.conf")).ok()?;
+    let line = settings.lines().find_map(|line| line.strip_prefix(NAMED));
+    line.map(|name| name.trim_matches('"').to_owned())
+}
+
+/// The server with these settings, where it runs.
+fn running(folder: &Path) -> Result<Option<Server>, BridgeError> {
+    let text = fs::read_to_string(folder.join("pid")).unwrap_or_default();
+    let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else {
+        return Ok(None);
+    };
+    let server = match Server::adopted(pid) {
+        Ok(server) => server,
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Ok(None),
+        Err(error) => return Err(io("look after", folder)(error)),
+    };
     // The number may be another's by now.
-    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     let config = folder.join("server.conf");
     let config = config.as_os_str().as_encoded_bytes();
     let is_it = line.split(|byte| *byte == 0).any(|part| part == config);
-    is_it.then_some(pid)
+    Ok(is_it.then_some(server))
 }
 
 fn free_port() -> std::io::Result<u16> {

@@ -80,10 +80,10 @@ impl Server {
 }
 
 impl Kept {
-    /// `again` starts it anew; `None` where it has ended at once.
+    /// `again` starts it anew; `None` where it has ended at once, or is told to end.
     pub(super) fn new(
         server: Server,
-        again: impl FnMut() -> Result<Option<Server>, BridgeError> + Send + 'static,
+        again: impl FnMut(&dyn Fn() -> bool) -> Result<Option<Server>, BridgeError> + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let keep = move || keep(server, &stopped.into(), again);
@@ -109,8 +109,9 @@ impl Drop for Kept {
 fn keep(
     mut server: Server,
     stopped: &OwnedFd,
-    mut again: impl FnMut() -> Result<Option<Server>, BridgeError>,
+    mut again: impl FnMut(&dyn Fn() -> bool) -> Result<Option<Server>, BridgeError>,
 ) {
+    let is_told = || happening(None, Some(stopped), Some(Duration::ZERO)) == Happening::Told;
     let mut pause = None;
     loop {
         let began = clock::monotonic();
@@ -127,8 +128,9 @@ fn keep(
                 return;
             }
             pause = Some(pause.map_or(PAUSES.0, |last| (last * 2).min(PAUSES.1)));
-            match again() {
+            match again(&is_told) {
                 Ok(Some(server)) => break server,
+                Ok(None) if is_told() => return,
                 Ok(None) => tracing::warn!("the nats-server has ended at once"),
                 Err(error) => {
                     tracing::warn!(error = %text::chain(&error), "the nats-server cannot be started");
