@@ -421,6 +421,8 @@ fn a_message_that_killed_its_driver_while_the_host_was_away_fails_its_step() {
         let mut driver = Puppet::attach(&nats, "a");
         let run = up.begin("thing");
         let first = driver.next();
+        // Its host has written down where the message is, or it would send another.
+        up.rests();
         up.kill();
         let again = |handed: Handed| wait(handed.message.ack_with(AckKind::Nak(None))).unwrap();
         again(first);
@@ -454,6 +456,8 @@ fn what_was_acknowledged_too_early_is_not_taken_for_that() {
         wait(at_work.message.double_ack()).unwrap();
         let deadly = up.begin("deadly");
         let first = driver.next();
+        // Its host has written down where the message is, or it would send another.
+        up.rests();
         up.kill();
         let again = |handed: Handed| wait(handed.message.ack_with(AckKind::Nak(None))).unwrap();
         again(first);

@@ -171,6 +171,7 @@ fn a_host_with_the_least_permissions_does_all_that_hosts_do() {
     // One that kills its driver while no host listens.
     let run = up.begin("deadly");
     let mut handed = a.next();
+    up.rests();
     up.kill();
     for _ in 0..4 {
         wait(handed.message.ack_with(AckKind::Nak(None))).unwrap();
